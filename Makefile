@@ -1,0 +1,58 @@
+# `make` lists what there is. Nothing needs to be prepared: .venv is made by whoever needs it first.
+#
+#   PYTHON=python3.12            the Python of .venv (3.11 or newer)
+#   TESTS="tests/test_x.py -x"   arguments for pytest, in test and test-all
+#   PYPOOL_TEST_CLUSTERS=no      test without a cluster, even as root
+
+PYTHON ?= python3
+TESTS ?=
+BIN := .venv/bin
+SOURCES := $(wildcard pypool tests tutorial bench)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check clusters clusters-down clean
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
+
+demo: .venv/.demo ## the tutorial's example on this machine
+	@$(BIN)/python tutorial/demo.py
+
+test: check ## check, then the suite; as root with a Slurm cluster on this machine
+	@tests/clusters/suite -m "not slow" $(TESTS)
+
+test-all: check ## as test, with what takes long
+	@tests/clusters/suite $(TESTS)
+
+check: .venv/.test ## style, types, and who may import whom
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_imports.py
+
+clusters: ## bring up the test Slurm (root, Debian)
+	@tests/clusters/slurm-up
+
+clusters-down: ## stop the test Slurm
+	@tests/clusters/slurm-down
+
+clean: ## remove .venv and all that tools leave behind
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the environment: one, with a stamp for each set of extras in it
+
+.venv/.python:
+	@tests/make-venv $(PYTHON) .venv
+	@touch $@
+
+.venv/.demo: pyproject.toml | .venv/.python
+	@echo "Installing what the demo needs into .venv ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[tutorial]'
+	@touch $@
+
+.venv/.test: pyproject.toml | .venv/.python
+	@echo "Installing what the tests need into .venv ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,test,tutorial]'
+	@touch $@

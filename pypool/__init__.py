@@ -1,0 +1,62 @@
+"""The `multiprocessing.Pool` of a cluster.
+
+The public names are loaded on first use: a worker on a compute node imports this package too,
+and must not read from a busy shared disk what it never needs.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pypool.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from pypool import local, shell, slurm
+    from pypool.errors import (
+        AgentStartError,
+        PoolError,
+        RemoteError,
+        RunDirectoryError,
+        SubmitError,
+        VersionMismatchError,
+        WorkerLostError,
+    )
+    from pypool.pool import Pool
+
+_HOMES = {
+    "Pool": "pypool.pool",
+    "AgentStartError": "pypool.errors",
+    "PoolError": "pypool.errors",
+    "RemoteError": "pypool.errors",
+    "RunDirectoryError": "pypool.errors",
+    "SubmitError": "pypool.errors",
+    "VersionMismatchError": "pypool.errors",
+    "WorkerLostError": "pypool.errors",
+}
+_MODULES = ("local", "shell", "slurm")
+
+__all__ = [
+    "AgentStartError",
+    "Pool",
+    "PoolError",
+    "RemoteError",
+    "RunDirectoryError",
+    "SubmitError",
+    "VersionMismatchError",
+    "WorkerLostError",
+    "__version__",
+    "local",
+    "shell",
+    "slurm",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"pypool.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pypool' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,62 @@
+"""Sets of task indexes, held as ranges: a million tasks not yet dealt are one range."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+Range = tuple[int, int]
+"""first, last: the indexes first, ..., last - 1."""
+
+
+class Ranges:
+    """Disjoint ranges in ascending order, none empty, no two of them touching."""
+
+    __slots__ = ("_firsts", "_lasts", "_size")
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Range]:
+        return iter(list(zip(self._firsts, self._lasts, strict=True)))
+
+    def add(self, first: int, last: int) -> None:
+        """Puts the indexes in; those that are in already stay in."""
+        if first >= last:
+            return
+        low = bisect_left(self._lasts, first)
+        high = bisect_right(self._firsts, last)
+        if low < high:
+            first = min(first, self._firsts[low])
+            last = max(last, self._lasts[high - 1])
+        self._replace(low, high, [(first, last)])
+
+    def remove(self, first: int, last: int) -> list[Range]:
+        """Takes the indexes out, and gives those that were in."""
+        low = bisect_right(self._lasts, first)
+        high = bisect_left(self._firsts, last)
+        removed = []
+        kept = []
+        for begin, end in zip(self._firsts[low:high], self._lasts[low:high], strict=True):
+            removed.append((max(begin, first), min(end, last)))
+            kept += [(begin, first)] if begin < first else []
+            kept += [(last, end)] if end > last else []
+        if removed:
+            self._replace(low, high, kept)
+        return removed
+
+    def take(self, count: int) -> Range:
+        """Takes out the lowest indexes, at most `count` and without a gap."""
+        first = self._firsts[0]
+        last = min(first + count, self._lasts[0])
+        self.remove(first, last)
+        return first, last
+
+    def _replace(self, low: int, high: int, new: list[Range]) -> None:
+        before = sum(self._lasts[low:high]) - sum(self._firsts[low:high])
+        self._firsts[low:high] = [first for first, _ in new]
+        self._lasts[low:high] = [last for _, last in new]
+        self._size += sum(last - first for first, last in new) - before

@@ -1,0 +1,42 @@
+"""The errors that pypool raises on its own account.
+
+    PoolError (RuntimeError)
+      ├── SubmitError             the scheduler did not take the job
+      ├── AgentStartError         elements ended before they said a word
+      │     └── VersionMismatchError    another Python or pypool on the node
+      ├── RunDirectoryError       the work directory or the run in it cannot be used
+      ├── WorkerLostError         the process that ran the task died, again and again
+      └── RemoteError             an error of the task that cannot be rebuilt here
+
+A task's own exception is raised as it is, never as one of these. None of them is a TypeError or
+a ValueError: libraries that are handed a pool catch those for reasons of their own. Wrong
+arguments and wrong states raise what `multiprocessing.pool` raises.
+"""
+
+
+class PoolError(RuntimeError):
+    """Whatever went wrong in pypool itself, or in what it stands on."""
+
+
+class SubmitError(PoolError):
+    """The scheduler refused the job, or its command failed."""
+
+
+class AgentStartError(PoolError):
+    """Array elements ended without saying hello, so no task can be run."""
+
+
+class VersionMismatchError(AgentStartError):
+    """The node runs another Python minor version or another pypool than the driver."""
+
+
+class RunDirectoryError(PoolError):
+    """The work directory, or a run directory in it, is missing, unsafe, full or damaged."""
+
+
+class WorkerLostError(PoolError):
+    """A task was lost with its worker more often than `retries` allows."""
+
+
+class RemoteError(PoolError):
+    """A task raised, or returned, something that cannot be rebuilt in this process."""

@@ -1,0 +1,311 @@
+"""Mailboxes: records over a file that only grows, or over a pipe.
+
+A mailbox has one writer and one reader. On disk a writer opens, writes at its own offset and
+closes, for close is what publishes on network file systems; a reader opens, looks at the size,
+reads and closes, for files kept open were seen to lag by seconds. Nobody else is asked, locked
+or listed. A writer that finds its file longer or shorter than it left it has been taken over by
+a later life, and stops.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+
+from pypool.rundir import names, records
+from pypool.rundir.records import Record
+
+READ_LIMIT = 8 << 20
+WRITE_LIMIT = 128 << 10
+
+Opener = Callable[[str, int], int]
+"""Opens a name of the run directory with the given flags and gives a file descriptor."""
+
+
+class TakenOver(Exception):
+    """Somebody else has written to a file that was ours: a later life of the driver."""
+
+
+class FileWriter:
+    """Appends records to one file of the run directory.
+
+    Parameters
+    ----------
+    opener : callable
+        Opens names relative to the run directory.
+    name : str
+        The file, which exists.
+    mark : bytes
+        The run's magic.
+    life : int
+        Goes into every record.
+    offset : int
+        How long the file is now.
+    """
+
+    def __init__(
+        self, opener: Opener, name: str, mark: bytes, life: int = 1, offset: int = 0
+    ) -> None:
+        self.name = name
+        self.offset = offset
+        self._open = opener
+        self._mark = mark
+        self._life = life
+        self._waiting: list[bytes] = []
+        self._tried = b""
+        self._longest_try = 0
+
+    @classmethod
+    def resume(cls, opener: Opener, name: str, mark: bytes, life: int) -> "FileWriter":
+        """Takes the file over: cuts it behind its last whole record and begins `life` there."""
+        reader = FileReader(opener, name, mark)
+        while reader.read():
+            pass
+        fd = opener(name, os.O_WRONLY)
+        try:
+            os.ftruncate(fd, reader.offset)
+        finally:
+            os.close(fd)
+        writer = cls(opener, name, mark, life, reader.offset)
+        writer.put(records.LIFE, key=life)
+        writer.flush()
+        return writer
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were put and are not yet in the file."""
+        return len(self._tried) + sum(map(len, self._waiting))
+
+    def put(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
+        """Lays a record by for the next `flush`."""
+        self._waiting.append(records.frame(self._mark, kind, payload, key, self._life))
+
+    def flush(self, sync: bool = False) -> None:
+        """Brings everything that was put into the file, in writes of at most 128 KiB.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it. What was being written is kept and goes to the same
+            place at the next call.
+        TakenOver
+            If the file is not as long as this writer left it.
+        """
+        while self._tried or self._waiting:
+            if not self._tried:
+                self._tried = self._next_group()
+            self._append(self._tried, sync)
+            self.offset += len(self._tried)
+            self._tried = b""
+            self._longest_try = 0
+
+    def _next_group(self) -> bytes:
+        size = count = 0
+        for waiting in self._waiting:
+            if count and size + len(waiting) > WRITE_LIMIT:
+                break
+            size += len(waiting)
+            count += 1
+        group = b"".join(self._waiting[:count])
+        del self._waiting[:count]
+        return group
+
+    def _append(self, group: bytes, sync: bool) -> None:
+        fd = self._open(self.name, os.O_RDWR)
+        try:
+            self._check_ours(fd)
+            self._longest_try = max(self._longest_try, len(group))
+            written = os.pwrite(fd, group, self.offset)
+            if written != len(group):
+                raise OSError(errno.ENOSPC, f"took {written} of {len(group)} bytes", self.name)
+            if sync:
+                os.fsync(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+    def _check_ours(self, fd: int) -> None:
+        """The file is as long as we left it, or holds part of what we failed to write."""
+        size = os.fstat(fd).st_size
+        if size == self.offset:
+            return
+        if self.offset < size <= self.offset + self._longest_try:
+            behind = os.pread(fd, size - self.offset, self.offset)
+            theirs = records.Scanner(self._mark).record_at(behind, 0)
+            if theirs is None or theirs.life == self._life:
+                return
+        raise TakenOver(
+            f"{self.name} has {size} bytes where this writer left {self.offset}: "
+            "another driver has taken this run over"
+        )
+
+
+class FileReader:
+    """Reads the records of one file as they come.
+
+    Attributes
+    ----------
+    offset : int
+        Bytes of the file that are done with.
+    scanner : Scanner
+        Counts what was damaged.
+    """
+
+    def __init__(self, opener: Opener, name: str, mark: bytes) -> None:
+        self.name = name
+        self.offset = 0
+        self.scanner = records.Scanner(mark)
+        self._open = opener
+
+    def read(self) -> list[Record]:
+        """Whole records that were not there at the last call; at most 8 MiB of them."""
+        data = self._new_bytes()
+        if not data:
+            return []
+        found, done = self.scanner.scan(data)
+        if not done and len(data) == READ_LIMIT:
+            # no frame is as long as this: nothing in it can become one
+            done = READ_LIMIT - WRITE_LIMIT
+            self.scanner.pass_over(done)
+        self.offset += done
+        return found
+
+    def _new_bytes(self) -> bytes:
+        fd = self._reopen()
+        try:
+            size = os.fstat(fd).st_size
+            if size <= self.offset:
+                return b""
+            return os.pread(fd, min(size - self.offset, READ_LIMIT), self.offset)
+        finally:
+            os.close(fd)
+
+    def _reopen(self) -> int:
+        try:
+            return self._open(self.name, os.O_RDONLY)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            return self._open(self.name, os.O_RDONLY)
+
+
+class OutboxWriter:
+    """A file that goes on in a next part once it has grown to `limit` bytes."""
+
+    def __init__(
+        self, opener: Opener, element: str, mark: bytes, limit: int = names.PART_LIMIT
+    ) -> None:
+        self._open = opener
+        self._element = element
+        self._mark = mark
+        self._limit = limit
+        self.part = 1
+        self._file = FileWriter(opener, names.outbox(element, 1), mark)
+
+    @property
+    def waiting(self) -> int:
+        return self._file.waiting
+
+    def put(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
+        self._file.put(kind, payload, key)
+
+    def flush(self, sync: bool = False) -> None:
+        self._file.flush(sync)
+        if self._file.offset >= self._limit:
+            self._next_part()
+
+    def _next_part(self) -> None:
+        """The next part exists before anybody is told of it."""
+        name = names.outbox(self._element, self.part + 1)
+        os.close(self._open(name, os.O_WRONLY | os.O_CREAT))
+        self._file.put(records.CONTINUED, key=self.part + 1)
+        self._file.flush()
+        self.part += 1
+        self._file = FileWriter(self._open, name, self._mark)
+
+
+class OutboxReader:
+    """Reads an outbox through all its parts.
+
+    Attributes
+    ----------
+    part : int
+        The part being read; those below it have been read to their end.
+    """
+
+    def __init__(self, opener: Opener, element: str, mark: bytes) -> None:
+        self._open = opener
+        self._element = element
+        self.part = 1
+        self._file = FileReader(opener, names.outbox(element, 1), mark)
+        self.scanner = self._file.scanner
+
+    def read(self) -> list[Record]:
+        found = self._file.read()
+        if found and found[-1].kind == records.CONTINUED:
+            self.part = found.pop().key
+            self._file.name = names.outbox(self._element, self.part)
+            self._file.offset = 0
+            found += self.read()
+        return found
+
+
+class PipeWriter:
+    """Puts records into a pipe and never waits for the reader."""
+
+    def __init__(self, fd: int, mark: bytes) -> None:
+        os.set_blocking(fd, False)
+        self.fd = fd
+        self._mark = mark
+        self._waiting = bytearray()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the pipe has not taken yet."""
+        return len(self._waiting)
+
+    def put(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
+        self._waiting += records.frame(self._mark, kind, payload, key)
+
+    def flush(self, sync: bool = False) -> None:
+        """Gives the pipe what it takes now; the rest waits for the next call."""
+        while self._waiting:
+            try:
+                written = os.write(self.fd, memoryview(self._waiting)[: 1 << 20])
+            except BlockingIOError:
+                return
+            del self._waiting[:written]
+
+
+class PipeReader:
+    """Takes records out of a pipe.
+
+    Attributes
+    ----------
+    ended : bool
+        The writer is gone and everything has been read.
+    """
+
+    def __init__(self, fd: int, mark: bytes) -> None:
+        os.set_blocking(fd, False)
+        self.fd = fd
+        self.ended = False
+        self.scanner = records.Scanner(mark)
+        self._left = b""
+
+    def read(self) -> list[Record]:
+        """Whole records that have come since the last call."""
+        while True:
+            try:
+                piece = os.read(self.fd, 1 << 20)
+            except BlockingIOError:
+                break
+            if not piece:
+                self.ended = True
+                break
+            self._left += piece
+            if len(piece) < 1 << 16:
+                break
+        found, done = self.scanner.scan(self._left)
+        self._left = self._left[done:]
+        return found

@@ -1,0 +1,202 @@
+"""What the records of a mailbox say: shares, results, and the rarer words as JSON.
+
+Both sides import this module, so that a message has one definition.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+_SHARE = struct.Struct("<IIQIIBf")
+_ENTRY = struct.Struct("<IBBBBdfIQII")
+_ELSEWHERE = struct.Struct("<IQQI")
+ENTRY_SIZE = _ENTRY.size
+
+# outcomes of a task
+VALUE = 0
+ERROR = 1
+UNPICKLABLE = 2
+"""The function returned something that does not pickle; the body says what and why."""
+VOID = 3
+"""From worker to agent only: the batch could not be read, nothing of this message was begun."""
+
+_INLINE = 0
+_DATA_FILE = 1
+
+DEFAULT_LINGER = 30.0
+
+
+class Share:
+    """A range of a batch, as dealt to an agent and as passed on to a worker.
+
+    Attributes
+    ----------
+    batch, file, offset : int
+        The batch's number and where it lies.
+    first, last : int
+        Tasks first, ..., last - 1.
+    attempt : int
+        How often these tasks are started with this share, from 1.
+    seconds : float
+        What one task is expected to take; 0 if nobody knows.
+    """
+
+    __slots__ = ("attempt", "batch", "file", "first", "last", "offset", "seconds")
+
+    def __init__(
+        self,
+        batch: int,
+        file: int,
+        offset: int,
+        first: int,
+        last: int,
+        attempt: int = 1,
+        seconds: float = 0.0,
+    ) -> None:
+        self.batch = batch
+        self.file = file
+        self.offset = offset
+        self.first = first
+        self.last = last
+        self.attempt = attempt
+        self.seconds = seconds
+
+    def pack(self) -> bytes:
+        return _SHARE.pack(
+            self.batch,
+            self.file,
+            self.offset,
+            self.first,
+            self.last,
+            self.attempt,
+            self.seconds,
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Share":
+        return cls(*_SHARE.unpack(data))
+
+    def part(self, first: int, last: int) -> "Share":
+        """The same share, but for fewer tasks."""
+        return Share(self.batch, self.file, self.offset, first, last, self.attempt, self.seconds)
+
+
+class Entry:
+    """What came of one task.
+
+    Attributes
+    ----------
+    index, attempt, outcome, slot : int
+    start : float
+        Seconds since the epoch, by the node's clock.
+    seconds : float
+        Run time.
+    memory : int
+        Peak resident memory of the worker so far, in KiB.
+    output : tuple of int
+        First byte and number of bytes of what the task printed, in the slot's output file.
+    body : bytes
+        The pickled result or error, unless it lies in a data file.
+    elsewhere : tuple of int or None
+        Part, offset, size and CRC-32 of the body in the slot's data file.
+    """
+
+    __slots__ = (
+        "attempt",
+        "body",
+        "elsewhere",
+        "head",
+        "index",
+        "memory",
+        "outcome",
+        "output",
+        "seconds",
+        "slot",
+        "start",
+    )
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        (
+            self.index,
+            self.attempt,
+            self.outcome,
+            place,
+            self.slot,
+            self.start,
+            self.seconds,
+            self.memory,
+            first,
+            size,
+            length,
+        ) = _ENTRY.unpack_from(data, position)
+        self.output = (first, size)
+        self.head = data[position : position + ENTRY_SIZE]
+        self.body = data[position + ENTRY_SIZE : position + ENTRY_SIZE + length]
+        self.elsewhere = _ELSEWHERE.unpack(self.body) if place == _DATA_FILE else None
+
+
+def pack_entry(
+    index: int,
+    attempt: int,
+    outcome: int,
+    slot: int,
+    start: float,
+    seconds: float,
+    memory: int,
+    output: tuple[int, int],
+    body: bytes,
+    elsewhere: tuple[int, int, int, int] | None = None,
+) -> bytes:
+    """The bytes of an entry; see `Entry` for what they mean."""
+    place = _INLINE
+    if elsewhere is not None:
+        place = _DATA_FILE
+        body = _ELSEWHERE.pack(*elsewhere)
+    head = _ENTRY.pack(
+        index,
+        attempt,
+        outcome,
+        place,
+        slot,
+        start,
+        seconds,
+        memory,
+        output[0],
+        output[1],
+        len(body),
+    )
+    return head + body
+
+
+def entries(payload: bytes) -> Iterator[Entry]:
+    """The entries of a RESULTS record."""
+    position = 0
+    while position < len(payload):
+        entry = Entry(payload, position)
+        position += ENTRY_SIZE + len(entry.body)
+        yield entry
+
+
+def cut_entries(data: bytes) -> tuple[list[tuple[int, int, float, bytes]], int]:
+    """Whole entries of a stream: index, outcome, seconds and bytes of each; and their length."""
+    found = []
+    position = 0
+    while position + ENTRY_SIZE <= len(data):
+        head = _ENTRY.unpack_from(data, position)
+        end = position + ENTRY_SIZE + head[-1]
+        if end > len(data):
+            break
+        found.append((head[0], head[2], head[6], data[position:end]))
+        position = end
+    return found, position
+
+
+def pack(words: dict[str, Any]) -> bytes:
+    """The payload of a record that is not written often."""
+    return json.dumps(words, separators=(",", ":")).encode()
+
+
+def unpack(payload: bytes) -> dict[str, Any]:
+    words: dict[str, Any] = json.loads(payload)
+    return words

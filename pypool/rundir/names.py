@@ -1,0 +1,62 @@
+"""Every name that pypool gives to a file or a directory on the shared disk.
+
+Names are relative to the run directory. Nothing else in the package spells one out.
+"""
+
+FORMAT = 1
+"""Version of the layout and of the records; another one is refused."""
+
+RUN_INFO = "run.json"
+JOB_SCRIPT = "job.sh"
+DRIVER = "driver"
+JOURNAL = "journal"
+FUNCTIONS = "functions"
+BATCHES = "batches"
+ELEMENTS = "elements"
+SCHEDULER = "scheduler"
+
+PART_LIMIT = 64 << 20
+"""Bytes after which an outbox, a data file or a file of small batches goes on in a next part."""
+
+INLINE_LIMIT = 64 << 10
+"""Results and batches of this many bytes and more get a file of their own."""
+
+
+def function(digest: str) -> str:
+    """The pickled function with this SHA-256 digest (hexadecimal)."""
+    return f"{FUNCTIONS}/{digest}"
+
+
+def batches(number: int) -> str:
+    """The file with this number: one large batch, or small ones, one behind the other."""
+    return f"{BATCHES}/{number}"
+
+
+def element(token: str, index: int) -> str:
+    """The directory of one array element of the submission `token`."""
+    return f"{ELEMENTS}/{token}/{index}"
+
+
+def owner(element: str) -> str:
+    """Made by the first agent that starts in the element; whoever finds it leaves."""
+    return f"{element}/owner"
+
+
+def inbox(element: str) -> str:
+    """What the dispatcher writes to the agent."""
+    return f"{element}/inbox"
+
+
+def outbox(element: str, part: int) -> str:
+    """What the agent writes to the dispatcher; parts count from 1."""
+    return f"{element}/outbox.{part}"
+
+
+def data(element: str, slot: int, part: int) -> str:
+    """Results of INLINE_LIMIT bytes and more, written by the worker in this slot."""
+    return f"{element}/data.{slot}.{part}"
+
+
+def output(element: str, slot: int) -> str:
+    """What the tasks of this slot print."""
+    return f"{element}/output.{slot}"

@@ -1,0 +1,297 @@
+"""Slots: the agent's places for workers. Each is fed ahead, watched and, after a death, refilled.
+
+A slot has two pipes. Shares go in as packets, and the agent keeps a reading end: what the worker
+has not read yet it can take back from behind a long task. Outcomes come out as a stream. The
+agent never waits on either.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from mmap import mmap
+
+from pypool.rundir import names
+from pypool.rundir.messages import VOID, Share, cut_entries
+from pypool.rundir.run import RunDirectory
+from pypool.worker.worker import PAGE, Worker, become_worker
+
+AHEAD_SECONDS = 0.002
+"""How much work a slot is given in advance."""
+
+AHEAD_MESSAGES = 14
+MESSAGE_SECONDS = 0.0005
+LEAST_SECONDS = 10e-6
+"""What a task costs at least: the call, the pickling, the pipe."""
+
+_PIPE_BYTES = 1 << 20
+
+
+class Held:
+    """A share that the agent has been dealt and has not answered to its end."""
+
+    __slots__ = ("number", "seconds", "share", "timed", "unanswered")
+
+    def __init__(self, number: int, share: Share) -> None:
+        self.number = number
+        self.share = share
+        self.unanswered = share.last - share.first
+        self.seconds = share.seconds
+        self.timed = 0
+
+    def learn(self, seconds: float) -> None:
+        """One more run time: the mean of this share's tasks, begun with what the driver thought."""
+        self.timed += 1
+        self.seconds += (max(seconds, LEAST_SECONDS) - self.seconds) / self.timed
+
+    @property
+    def known(self) -> bool:
+        return self.seconds > 0
+
+    def message_size(self) -> int:
+        return max(1, int(MESSAGE_SECONDS / self.seconds)) if self.known else 1
+
+
+class Piece:
+    """Tasks first, ..., last - 1 of a held share."""
+
+    __slots__ = ("first", "held", "last")
+
+    def __init__(self, held: Held, first: int, last: int) -> None:
+        self.held = held
+        self.first = first
+        self.last = last
+
+
+class Outcome:
+    """What a slot has to say of one task."""
+
+    __slots__ = ("entry", "held", "index", "void_to")
+
+    def __init__(self, held: Held, index: int, entry: bytes, void_to: int = 0) -> None:
+        self.held = held
+        self.index = index
+        self.entry = entry
+        self.void_to = void_to
+        """If not 0: tasks index, ..., void_to - 1 were not begun, and the entry says why."""
+
+
+class Slot:
+    """One place for a worker.
+
+    Attributes
+    ----------
+    outstanding : deque of Piece
+        What the worker was given and has not answered, in order.
+    pid : int
+        The worker's process, 0 if there is none.
+    """
+
+    def __init__(self, number: int, run: RunDirectory, element: str, prints_to_file: bool) -> None:
+        self.number = number
+        self.pid = 0
+        self.outstanding: deque[Piece] = deque()
+        self._run = run
+        self._element = element
+        self._prints_to_file = prints_to_file
+        self._left = b""
+        self._page = mmap(-1, PAGE.size)
+        self._packets_in = self._packets_kept = self.outcomes = -1
+
+    def start(self, siblings: list["Slot"], main_file: str | None, argv: list[str]) -> None:
+        """Forks the worker; the agent is single-threaded, so this is safe."""
+        self._page[:] = bytes(PAGE.size)
+        worker_packets, self._packets_in = packet_pipe()
+        self.outcomes, worker_outcomes = os.pipe()
+        os.set_blocking(self.outcomes, False)
+        enlarge(worker_outcomes)
+        agent = os.getpid()
+        self.pid = os.fork()
+        if self.pid:
+            self._packets_kept = worker_packets
+            os.close(worker_outcomes)
+            return
+        try:
+            for slot in siblings:
+                slot.close()
+            os.close(self._packets_in)
+            os.close(self.outcomes)
+            become_worker(main_file, argv, lambda: die_with(agent))
+            if self._prints_to_file:
+                self._redirect_output()
+            Worker(
+                self._run,
+                self._element,
+                self.number,
+                worker_packets,
+                worker_outcomes,
+                self._page,
+                self._prints_to_file,
+            ).serve()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+        finally:
+            os._exit(1)
+
+    def _redirect_output(self) -> None:
+        name = names.output(self._element, self.number)
+        fd = self._run.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.lseek(fd, 0, os.SEEK_END)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        os.close(fd)
+
+    def wants(self, held: Held) -> int:
+        """How many more tasks of this share the worker should be given now."""
+        if not self.pid or len(self.outstanding) >= AHEAD_MESSAGES:
+            return 0
+        tasks = sum(piece.last - piece.first for piece in self.outstanding)
+        if not tasks:
+            return held.message_size()
+        if not held.known:
+            return 1 if tasks < 2 else 0
+        work = sum(
+            (piece.last - piece.first) * (piece.held.seconds or AHEAD_SECONDS)
+            for piece in self.outstanding
+        )
+        return held.message_size() if work < AHEAD_SECONDS else 0
+
+    def send(self, piece: Piece) -> bool:
+        """Gives the worker a piece; False if its pipe is full."""
+        message = piece.held.share.part(piece.first, piece.last)
+        message.seconds = piece.held.seconds
+        try:
+            os.write(self._packets_in, message.pack())
+        except BlockingIOError:
+            return False
+        self.outstanding.append(piece)
+        return True
+
+    def receive(self) -> list[Outcome]:
+        """Outcomes that have come since the last call."""
+        data = self._read()
+        if not data:
+            return []
+        self._left += data
+        cut, done = cut_entries(self._left)
+        self._left = self._left[done:]
+        return [self._outcome(*each) for each in cut]
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.outcomes, _PIPE_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def _outcome(self, index: int, outcome: int, seconds: float, entry: bytes) -> Outcome:
+        piece = self.outstanding[0]
+        if outcome == VOID:
+            self.outstanding.popleft()
+            return Outcome(piece.held, piece.first, entry, piece.last)
+        piece.held.learn(seconds)
+        piece.first += 1
+        if piece.first == piece.last:
+            self.outstanding.popleft()
+        return Outcome(piece.held, index, entry)
+
+    def take_back(self) -> list[Piece]:
+        """Reads again what the worker has not read, and gives it back."""
+        count = 0
+        while True:
+            try:
+                packet = os.read(self._packets_kept, 4096)
+            except BlockingIOError:
+                break
+            if not packet:
+                break
+            count += 1
+        return [self.outstanding.pop() for _ in range(count)][::-1]
+
+    def at_work(self) -> tuple[Held, int, float] | None:
+        """The share and index of the task at work and its seconds so far."""
+        busy, batch, index, since = PAGE.unpack_from(self._page)
+        if not busy or not self.outstanding:
+            return None
+        piece = self.outstanding[0]
+        if (piece.held.share.batch, piece.first) != (batch, index):
+            return None  # its outcome is in the pipe already
+        return piece.held, index, time.monotonic() - since
+
+    def bury(self) -> tuple[list[Outcome], tuple[Held, int, float] | None, list[Piece]]:
+        """After the worker's death: last outcomes, the task it died with, what it had not begun."""
+        outcomes = []
+        while more := self.receive():
+            outcomes += more
+        victim = self.at_work()
+        if victim is not None:
+            piece = self.outstanding[0]
+            piece.first += 1
+            if piece.first == piece.last:
+                self.outstanding.popleft()
+        rest = list(self.outstanding)
+        self.outstanding.clear()
+        self._left = b""
+        self.pid = 0
+        self.close()
+        return outcomes, victim, rest
+
+    def kill(self) -> None:
+        """Ends the worker and what it started; `waitpid` still has to be called."""
+        for send in (os.killpg, os.kill):
+            try:
+                send(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            return
+
+    def close(self) -> None:
+        for fd in (self._packets_in, self._packets_kept, self.outcomes):
+            if fd >= 0:
+                os.close(fd)
+        self._packets_in = self._packets_kept = self.outcomes = -1
+
+
+def packet_pipe() -> tuple[int, int]:
+    """A reading and a writing end that keep messages apart; neither blocks."""
+    if hasattr(os, "pipe2") and hasattr(os, "O_DIRECT"):
+        return os.pipe2(os.O_DIRECT | os.O_NONBLOCK | os.O_CLOEXEC)
+    import socket
+
+    reading, writing = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    reading.setblocking(False)
+    writing.setblocking(False)
+    return reading.detach(), writing.detach()
+
+
+def enlarge(fd: int) -> None:
+    """A pipe as large as an ordinary user may have, so that a worker seldom waits for the agent."""
+    import fcntl
+
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        except OSError:
+            pass  # the user's pipes have used up their allowance: the default size does
+
+
+def death_signal() -> Callable[[], None]:
+    """What a process calls to be killed when its parent dies; looked up before any fork."""
+    if sys.platform != "linux":
+        return lambda: None
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+_ask_to_die = death_signal()
+
+
+def die_with(parent: int) -> None:
+    """Asks the kernel to kill this process with its parent, unless that is dead already."""
+    _ask_to_die()
+    if os.getppid() != parent:
+        os._exit(1)

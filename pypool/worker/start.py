@@ -1,0 +1,15 @@
+"""Where an agent starts: `python start.py RUN ELEMENT [INBOX OUTBOX]`.
+
+Run as a file, so that the pypool beside it is found however the driver's was installed. ELEMENT
+is the element's directory in the run directory RUN. With two more arguments, descriptors of
+pipes, the agent serves `pypool.local.Pool`.
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from pypool.worker.agent import main
+
+    sys.exit(main(sys.argv[1:]))

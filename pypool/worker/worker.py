@@ -1,0 +1,271 @@
+"""The worker: the process in a slot, which calls the user's function.
+
+It reads shares from a pipe of packets, the tasks' items from the batch file, calls the function
+and writes each outcome to a pipe at once, waiting for no answer. The index at work stands in a
+page shared with the agent, so that a death has a name. It is forked from the agent and imports
+what the tasks need, nothing else.
+"""
+
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from mmap import mmap
+from typing import Any, NoReturn
+from zlib import crc32
+
+from pypool import pickling
+from pypool.rundir import names, records
+from pypool.rundir.batch import STARMAP, BatchDamaged, BatchReader
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VOID, Share, pack_entry
+from pypool.rundir.run import RunDirectory
+
+PAGE = struct.Struct("<BxxxIId")
+"""At work (1) or not, batch, index, since when by the monotonic clock."""
+
+FUNCTIONS_KEPT = 8
+
+
+class _DiskTrouble(Exception):
+    """A file of the run could not be read or written: no fault of the task."""
+
+
+@contextmanager
+def _disk_trouble() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _DiskTrouble(str(error)) from error
+
+
+class Worker:
+    """One process, one slot.
+
+    Parameters
+    ----------
+    run : RunDirectory
+        Inherited open from the agent.
+    element : str
+        The element's directory, where large results go.
+    slot : int
+        Number of the slot.
+    inbox, outbox : int
+        Descriptors: packets with shares; outcomes.
+    page : mmap
+        Shared with the agent.
+    prints_to_file : bool
+        Standard output is a file whose byte ranges belong to tasks.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        element: str,
+        slot: int,
+        inbox: int,
+        outbox: int,
+        page: mmap,
+        prints_to_file: bool,
+    ) -> None:
+        self._run = run
+        self._element = element
+        self._slot = slot
+        self._inbox = inbox
+        self._outbox = outbox
+        self._page = page
+        self._prints_to_file = prints_to_file
+        self._pid = os.getpid()
+        self._batch: BatchReader | None = None
+        self._batch_fd = -1
+        self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._data = DataFile(run, element, slot)
+
+    def serve(self) -> NoReturn:
+        """Works until the agent closes the pipe."""
+        while True:
+            try:
+                packet = os.read(self._inbox, 4096)
+            except BlockingIOError:
+                self._close_batch()  # a batch that nobody needs may be removed
+                select.select([self._inbox], [], [])
+                continue
+            if not packet:
+                os._exit(0)
+            self._do(Share.unpack(packet))
+
+    def _do(self, share: Share) -> None:
+        """All tasks of one message."""
+        PAGE.pack_into(self._page, 0, 1, share.batch, share.first, time.monotonic())
+        try:
+            batch = self._open_batch(share)
+            items = batch.items(share.first, share.last)
+            for index, item in enumerate(items, share.first):
+                PAGE.pack_into(self._page, 0, 1, share.batch, index, time.monotonic())
+                self._task(batch, share, index, item)
+                self._page[0] = 0
+        except (_DiskTrouble, BatchDamaged) as error:
+            reason = f"{os.uname().nodename}: {error}".encode()[:1000]
+            index = PAGE.unpack_from(self._page)[2]
+            self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
+            self._page[0] = 0
+
+    def _task(self, batch: BatchReader, share: Share, index: int, item: bytes) -> None:
+        printed = self._printed()
+        start, clock = time.time(), time.perf_counter()
+        loading: str | None = "the function"
+        try:
+            function = self._function(batch.digest)
+            loading = "the item"
+            argument = pickling.loads(item)
+            loading = None
+            value = function(*argument) if batch.call == STARMAP else function(argument)
+        except _DiskTrouble:
+            raise
+        except BaseException as error:
+            if loading is not None:
+                error.add_note(f"pypool: {loading} could not be unpickled in the worker")
+            outcome, body = ERROR, pickled_error(error)
+        else:
+            outcome, body = pickled_value(value)
+        seconds = time.perf_counter() - clock
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the task forked and that came back into our loop
+        sys.stdout.flush()
+        sys.stderr.flush()
+        end = self._printed()
+        output = (printed, end - printed)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        elsewhere = None
+        if len(body) >= names.INLINE_LIMIT:
+            elsewhere = self._data.append(body)
+        self._send(
+            pack_entry(
+                index,
+                share.attempt,
+                outcome,
+                self._slot,
+                start,
+                seconds,
+                memory,
+                output,
+                body,
+                elsewhere,
+            )
+        )
+
+    def _send(self, entry: bytes) -> None:
+        while entry:
+            entry = entry[os.write(self._outbox, entry) :]
+
+    def _printed(self) -> int:
+        """How much this slot has printed so far, in bytes."""
+        return os.lseek(1, 0, os.SEEK_CUR) if self._prints_to_file else 0
+
+    def _open_batch(self, share: Share) -> BatchReader:
+        if self._batch is None or self._batch.number != share.batch:
+            self._close_batch()
+            with _disk_trouble():
+                self._batch_fd = self._run.open_file(names.batches(share.file), os.O_RDONLY)
+                self._batch = BatchReader(
+                    self._batch_fd, self._run.mark, share.batch, share.offset
+                )
+        return self._batch
+
+    def _close_batch(self) -> None:
+        if self._batch_fd >= 0:
+            os.close(self._batch_fd)
+        self._batch, self._batch_fd = None, -1
+
+    def _function(self, digest: bytes) -> Callable[..., Any]:
+        """The function, loaded at most once while it stays among the last ones used."""
+        function = self._functions.pop(digest, None)
+        if function is None:
+            function = pickling.loads(self._function_bytes(digest))
+        self._functions[digest] = function
+        if len(self._functions) > FUNCTIONS_KEPT:
+            del self._functions[next(iter(self._functions))]
+        return function
+
+    def _function_bytes(self, digest: bytes) -> bytes:
+        with _disk_trouble():
+            data = self._run.read(names.function(digest.hex()))
+        record = records.Scanner(self._run.mark).record_at(data, 0)
+        if record is None or record.kind != records.FUNCTION:
+            raise RuntimeError(f"the pickled function {digest.hex()} does not read back whole")
+        return record.payload
+
+
+class DataFile:
+    """Where a worker lays results that are too large for a record."""
+
+    def __init__(self, run: RunDirectory, element: str, slot: int) -> None:
+        self._run = run
+        self._element = element
+        self._slot = slot
+        self._part = 0
+        self._size = names.PART_LIMIT
+
+    def append(self, body: bytes) -> tuple[int, int, int, int]:
+        """Writes and closes; gives part, offset, size and CRC-32."""
+        with _disk_trouble():
+            if self._size >= names.PART_LIMIT:
+                self._next_part()
+            offset = self._size
+            self._run.write(names.data(self._element, self._slot, self._part), [body], offset)
+        self._size += len(body)
+        return self._part, offset, len(body), crc32(body)
+
+    def _next_part(self) -> None:
+        """The next number that no earlier worker of this slot has taken."""
+        while True:
+            self._part += 1
+            try:
+                self._run.make_file(names.data(self._element, self._slot, self._part))
+            except FileExistsError:
+                continue
+            self._size = 0
+            return
+
+
+def pickled_value(value: Any) -> tuple[int, bytes]:
+    """VALUE and its pickle, or UNPICKLABLE and why."""
+    try:
+        return VALUE, pickling.dumps_result(value)
+    except Exception as error:
+        return UNPICKLABLE, pickling.dumps_result((repr(error), _repr(value)))
+
+
+def pickled_error(error: BaseException) -> bytes:
+    import traceback
+
+    here = error.__traceback__
+    frames = here.tb_next if here is not None and here.tb_next is not None else here
+    told = "".join(traceback.format_exception(type(error), error, frames))
+    return pickling.dumps_error(error, told)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)[:1000]
+    except Exception as error:
+        return f"<{type(value).__name__} whose __repr__ raised {type(error).__name__}>"
+
+
+def become_worker(main_file: str | None, argv: list[str], die_with_parent: Callable[[], None]) -> None:
+    """Turns a fork of the agent into a process in which the user's code feels at home."""
+    os.setpgid(0, 0)
+    die_with_parent()
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    main = types.ModuleType("__main__")
+    if main_file is not None:
+        main.__file__ = main_file
+    sys.modules["__main__"] = main
+    sys.argv = argv

@@ -1,0 +1,123 @@
+"""What every test may rely on: no cluster, no cluster tests; and nobody leaves anything behind.
+
+A test marked ``slurm`` is skipped if no Slurm answers, and fails if a job of this user is still
+queued 15 seconds after it. At the end of the session no worker process of pypool may be left.
+"""
+
+import getpass
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+NO_SLURM = "no Slurm: `sudo make clusters` brings one up"
+QUEUE_EMPTIES_WITHIN = 15.0  # seconds
+WORKERS_END_WITHIN = 5.0  # seconds
+WORKER = re.compile(r"pypool[/.]worker")
+
+
+# ---- Slurm
+
+
+@cache
+def slurm_answers() -> bool:
+    if os.environ.get("PYPOOL_TEST_CLUSTERS") == "no":
+        return False
+    try:
+        answer = subprocess.run(["sinfo"], capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0
+
+
+def queued_jobs() -> str:
+    """Our jobs that Slurm still counts as pending, running or completing; one a line."""
+    squeue = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%i %T %r %j"]
+    return subprocess.run(squeue, capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+@pytest.fixture(autouse=True)
+def _slurm_queue_is_left_empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.node.get_closest_marker("slurm") is None:
+        yield
+        return
+    if not slurm_answers():
+        pytest.skip(NO_SLURM)
+    yield
+    deadline = time.monotonic() + QUEUE_EMPTIES_WITHIN
+    while jobs := queued_jobs():
+        if time.monotonic() > deadline:
+            # The next test is not to suffer from this one.
+            numbers = {line.split("_")[0].split()[0] for line in jobs.splitlines()}
+            subprocess.run(["scancel", *numbers], timeout=30, check=False)
+            pytest.fail(f"jobs still queued after the test (cancelled now):\n{jobs}", pytrace=False)
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def slurm_work_dir() -> Iterator[Path]:
+    """A directory in the user's home, which every node sees (a node's /tmp is often its own)."""
+    directory = Path(tempfile.mkdtemp(prefix="pypool-test-", dir=Path.home()))
+    yield directory
+    shutil.rmtree(directory)
+
+
+# ---- processes
+
+
+def worker_processes() -> dict[int, str]:
+    """The worker processes of this user, by process id. Zombies have no command line any more."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.stat().st_uid != os.getuid():
+                continue
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it ended while we looked
+            continue
+        if WORKER.search(command) and int(entry.name) != os.getpid():
+            found[int(entry.name)] = command.strip()
+    return found
+
+
+def left_processes(before: dict[int, str]) -> dict[int, str]:
+    deadline = time.monotonic() + WORKERS_END_WITHIN
+    while left := {p: c for p, c in worker_processes().items() if before.get(p) != c}:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return left
+
+
+_workers_before = pytest.StashKey[dict[int, str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_workers_before] = worker_processes()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    for pid, command in left_processes(session.config.stash[_workers_before]).items():
+        _report_error(session, f"worker process {pid} left by this session", command)
+
+
+def _report_error(session: pytest.Session, name: str, message: str) -> None:
+    """Counts and shows as an error of the session what no single test can be blamed for."""
+    report = pytest.TestReport(
+        nodeid=name,
+        location=("", None, name),
+        keywords={},
+        outcome="failed",
+        longrepr=message,
+        when="teardown",
+    )
+    session.config.hook.pytest_runtest_logreport(report=report)
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
