@@ -4,12 +4,16 @@ The public names are loaded on first use: a worker on a compute node imports thi
 and must not read from a busy shared disk what it never needs.
 """
 
+from __future__ import annotations
+
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from pypool.version import VERSION as __version__
 
+TYPE_CHECKING = False  # the standard library's own would load all of `typing`
 if TYPE_CHECKING:
+    from typing import Any
+
     from pypool import local, shell, slurm
     from pypool.errors import (
         AgentStartError,

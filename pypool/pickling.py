@@ -4,10 +4,15 @@ The C pickler does it wherever it can; `pypool.by_value` takes what belongs to `
 cannot be imported. Used by the driver and by workers, so nothing heavy is imported at the top.
 """
 
+from __future__ import annotations
+
 import pickle
 import sys
 from collections.abc import Iterable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 loads = pickle.loads
 
@@ -54,7 +59,7 @@ def dumps_error(error: BaseException, traceback: str) -> bytes:
             rebuilt = pickle.loads(data)
             if type(_rebuilt(rebuilt)) is type(error):
                 return pickle.dumps((data, traceback, told), 5)
-        except Exception:  # noqa: S112 - the next form is tried, the text always remains
+        except Exception:  # the next form is tried, the text always remains
             continue
     return pickle.dumps((None, traceback, told), 5)
 

@@ -111,8 +111,8 @@ class BatchReader:
         return table
 
     def _read(self, offset: int, size: int) -> bytes:
-        if size > os.fstat(self._fd).st_size:
-            raise BatchDamaged(f"batch {self.number}: the table of items is damaged")
+        if offset + size > os.fstat(self._fd).st_size:
+            raise BatchDamaged(f"batch {self.number}: its file ends before byte {offset + size}")
         pieces = []
         while size:
             piece = os.pread(self._fd, size, offset)

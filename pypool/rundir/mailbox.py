@@ -52,14 +52,16 @@ class FileWriter:
         self._life = life
         self._waiting: list[bytes] = []
         self._tried = b""
-        self._longest_try = 0
+        self._begun = False
 
     @classmethod
     def resume(cls, opener: Opener, name: str, mark: bytes, life: int) -> "FileWriter":
         """Takes the file over: cuts it behind its last whole record and begins `life` there."""
         reader = FileReader(opener, name, mark)
-        while reader.read():
-            pass
+        before = -1
+        while reader.offset > before:  # a read may go on and yet find nothing
+            before = reader.offset
+            reader.read()
         fd = opener(name, os.O_WRONLY)
         try:
             os.ftruncate(fd, reader.offset)
@@ -96,7 +98,7 @@ class FileWriter:
             self._append(self._tried, sync)
             self.offset += len(self._tried)
             self._tried = b""
-            self._longest_try = 0
+            self._begun = False
 
     def _next_group(self) -> bytes:
         size = count = 0
@@ -112,8 +114,8 @@ class FileWriter:
     def _append(self, group: bytes, sync: bool) -> None:
         fd = self._open(self.name, os.O_RDWR)
         try:
-            self._check_ours(fd)
-            self._longest_try = max(self._longest_try, len(group))
+            self._check_ours(fd, group if self._begun else b"")
+            self._begun = True
             written = os.pwrite(fd, group, self.offset)
             if written != len(group):
                 raise OSError(errno.ENOSPC, f"took {written} of {len(group)} bytes", self.name)
@@ -124,15 +126,18 @@ class FileWriter:
             raise
         os.close(fd)
 
-    def _check_ours(self, fd: int) -> None:
-        """The file is as long as we left it, or holds part of what we failed to write."""
+    def _check_ours(self, fd: int, tried: bytes) -> None:
+        """The file is as long as we left it, or holds part of what we tried to write in vain.
+
+        Zeros may stand for what did not arrive. A later life's record is told by its first bytes:
+        life numbers grow, so one of their two bytes is neither ours nor zero.
+        """
         size = os.fstat(fd).st_size
         if size == self.offset:
             return
-        if self.offset < size <= self.offset + self._longest_try:
+        if self.offset < size <= self.offset + len(tried):
             behind = os.pread(fd, size - self.offset, self.offset)
-            theirs = records.Scanner(self._mark).record_at(behind, 0)
-            if theirs is None or theirs.life == self._life:
+            if all(byte in (0, ours) for byte, ours in zip(behind, tried, strict=False)):
                 return
         raise TakenOver(
             f"{self.name} has {size} bytes where this writer left {self.offset}: "
@@ -201,27 +206,36 @@ class OutboxWriter:
         self._limit = limit
         self.part = 1
         self._file = FileWriter(opener, names.outbox(element, 1), mark)
+        self._ended: FileWriter | None = None
 
     @property
     def waiting(self) -> int:
-        return self._file.waiting
+        return self._file.waiting + (self._ended.waiting if self._ended else 0)
 
     def put(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
         self._file.put(kind, payload, key)
 
     def flush(self, sync: bool = False) -> None:
+        self._end_part()
         self._file.flush(sync)
         if self._file.offset >= self._limit:
             self._next_part()
+            self._end_part()
 
     def _next_part(self) -> None:
         """The next part exists before anybody is told of it."""
         name = names.outbox(self._element, self.part + 1)
         os.close(self._open(name, os.O_WRONLY | os.O_CREAT))
-        self._file.put(records.CONTINUED, key=self.part + 1)
-        self._file.flush()
         self.part += 1
+        self._file.put(records.CONTINUED, key=self.part)
+        self._ended = self._file
         self._file = FileWriter(self._open, name, self._mark)
+
+    def _end_part(self) -> None:
+        """Writes the last record of the part before; until that is there, nothing behind it."""
+        if self._ended:
+            self._ended.flush()
+            self._ended = None
 
 
 class OutboxReader:
@@ -242,11 +256,16 @@ class OutboxReader:
 
     def read(self) -> list[Record]:
         found = self._file.read()
-        if found and found[-1].kind == records.CONTINUED:
+        while found and found[-1].kind == records.CONTINUED:
             self.part = found.pop().key
             self._file.name = names.outbox(self._element, self.part)
             self._file.offset = 0
-            found += self.read()
+            try:
+                found += self._file.read()
+            except OSError:
+                if not found:
+                    raise
+                # what was found has been taken out of its file; the next call meets the error
         return found
 
 

@@ -3,10 +3,15 @@
 Both sides import this module, so that a message has one definition.
 """
 
+from __future__ import annotations
+
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SHARE = struct.Struct("<IIQIIBf")
 _ENTRY = struct.Struct("<IBBBBdfIQII")
@@ -74,10 +79,10 @@ class Share:
         )
 
     @classmethod
-    def unpack(cls, data: bytes) -> "Share":
+    def unpack(cls, data: bytes) -> Share:
         return cls(*_SHARE.unpack(data))
 
-    def part(self, first: int, last: int) -> "Share":
+    def part(self, first: int, last: int) -> Share:
         """The same share, but for fewer tasks."""
         return Share(self.batch, self.file, self.offset, first, last, self.attempt, self.seconds)
 

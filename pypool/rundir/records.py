@@ -79,10 +79,13 @@ def frame(mark: bytes, kind: int, payload: bytes = b"", key: int = 0, life: int 
     Raises
     ------
     ValueError
-        If the payload is larger than PAYLOAD_LIMIT; such things go into data files.
+        If the payload is larger than PAYLOAD_LIMIT or holds the run's magic, so that a frame
+        within it might be taken for one; such things go into data files.
     """
     if len(payload) > PAYLOAD_LIMIT:
         raise ValueError(f"a record takes {PAYLOAD_LIMIT} bytes, not {len(payload)}")
+    if mark in payload:
+        raise ValueError("a record's payload does not hold the magic of its run")
     return header(mark, kind, payload, key, life) + payload
 
 

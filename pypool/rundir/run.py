@@ -4,16 +4,22 @@ It is a real directory of ours with mode 0700. It is opened once and checked by 
 everything in it is opened relative to that, without following links.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
 import stat
 import time
 from collections.abc import Iterable
-from typing import Any
+from contextlib import suppress
 
 from pypool.errors import RunDirectoryError
 from pypool.rundir import names, records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def check_parents(path: str) -> None:
@@ -86,10 +92,12 @@ class RunDirectory:
         self._fd = fd
 
     @classmethod
-    def create(cls, work_dir: str, info: dict[str, Any]) -> "RunDirectory":
+    def create(cls, work_dir: str, info: dict[str, Any], prefix: str = "") -> RunDirectory:
         """Makes a new run in `work_dir`, with all that is there before the first element."""
         nonce = os.urandom(5).hex()
-        path = os.path.join(work_dir, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
+        name = f"{prefix}{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
+        path = os.path.join(work_dir, name)
+        run = None
         try:
             os.mkdir(path, 0o700)
             run = cls(path, _open_ours(path), {"format": names.FORMAT, "nonce": nonce} | info)
@@ -99,11 +107,13 @@ class RunDirectory:
                 run.make_file(name)
             run.write(names.RUN_INFO, [json.dumps(run.info, indent=1).encode()], sync=True)
         except OSError as error:
+            if run:
+                run.close()
             raise unusable(path, error) from error
         return run
 
     @classmethod
-    def open(cls, path: str) -> "RunDirectory":
+    def open(cls, path: str) -> RunDirectory:
         """Opens a run that somebody else made.
 
         Raises
@@ -111,19 +121,19 @@ class RunDirectory:
         RunDirectoryError
             If it is not ours, open to others, or of another format.
         """
+        path = os.path.abspath(path)  # with a slash at its end a link would be followed
         fd = _open_ours(path)
-        run = cls(path, fd, {"nonce": ""})
         try:
-            info = json.loads(run.read(names.RUN_INFO))
-        except (OSError, ValueError) as error:
+            info = json.loads(cls(path, fd, {"nonce": ""}).read(names.RUN_INFO))
+            if info["format"] == names.FORMAT:
+                return cls(path, fd, info)
+        except (OSError, ValueError, LookupError, TypeError) as error:
             os.close(fd)
             raise RunDirectoryError(f"{path}/{names.RUN_INFO} cannot be read: {error}") from error
-        if info["format"] != names.FORMAT:
-            os.close(fd)
-            raise RunDirectoryError(
-                f"{path} has format {info['format']}, this pypool reads {names.FORMAT}."
-            )
-        return cls(path, fd, info)
+        os.close(fd)
+        raise RunDirectoryError(
+            f"{path} has format {info['format']}, this pypool reads {names.FORMAT}."
+        )
 
     def open_file(self, name: str, flags: int) -> int:
         """A descriptor of the file; new files get mode 0600."""
@@ -175,10 +185,8 @@ class RunDirectory:
 
     def remove(self, name: str) -> None:
         """Removes a file; one that is gone already is no error."""
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._fd)
-        except FileNotFoundError:
-            pass
 
     def list(self, name: str) -> list[str]:
         """The names in a directory of the run, for removal at its end and nothing else."""

@@ -8,7 +8,6 @@ exit codes of its own. The same agent serves the cluster, with files as mailboxe
 
 import os
 import select
-import shutil
 import signal
 import sys
 import time
@@ -53,7 +52,7 @@ class Agent:
         self._run = run
         self._element = element
         self._pipes = pipes
-        self._agents: int = info["elements"]
+        self._agents = int(info["elements"])
         self._slots = [
             Slot(number, run, element, prints_to_file=pipes is None)
             for number in range(info["workers_per_element"])
@@ -88,7 +87,7 @@ class Agent:
         self._longest_sleep = min(max(self._agents / 500, 0.02), 20.0)
         self._disk_trouble: float | None = None
         if info["time"] is not None:
-            self._end = now + info["time"]
+            self._end = now + float(info["time"])
 
     # -- the life of an agent
 
@@ -102,6 +101,7 @@ class Agent:
         os.set_blocking(wakeup, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         self._wake = wake
+        self._own_fds = [wake, wakeup, *(self._pipes or ())]
         self._read_driver()
         if self._reason is None:
             self._say_hello()
@@ -143,8 +143,8 @@ class Agent:
             self._start(slot)
 
     def _start(self, slot: Slot) -> None:
-        siblings = [each for each in self._slots if each is not slot]
-        slot.start(siblings, self._run.info["main_file"], self._run.info["argv"])
+        info = self._run.info
+        slot.start(self._slots, self._own_fds, info["main_file"], info["argv"])
 
     def _leave(self) -> int:
         """Says goodbye: what was read, what was cut off. Then nothing of ours is left."""
@@ -254,10 +254,10 @@ class Agent:
 
     def _feed(self) -> None:
         """One message to each slot that wants one, again and again until none does."""
-        if self._end is not None and self._longest_task:
-            if self._end - time.monotonic() < self._needed():
-                self._return_all(0)
-                return
+        late = self._end is not None and self._end - time.monotonic() < self._needed()
+        if late and self._longest_task:
+            self._return_all(0)
+            return
         if self._disk_trouble is not None:
             return
         fed = True
@@ -345,7 +345,7 @@ class Agent:
             return
         self._outcomes.setdefault(held.share.batch, []).append(outcome.entry)
         self._outcome_bytes += len(outcome.entry)
-        self._longest_task = max(self._longest_task, held.seconds)
+        self._longest_task = max(self._longest_task, outcome.seconds)
         self._answered(held, 1)
 
     def _answered(self, held: Held, count: int) -> None:
@@ -367,7 +367,7 @@ class Agent:
 
     def _bury(self, slot: Slot, code: int) -> None:
         """Reports the death of a worker and fills its slot again."""
-        slot.kill()  # what the worker had started dies with it
+        slot.kill_group()  # what the worker had started dies with it
         outcomes, victim, rest = slot.bury()
         for outcome in outcomes:
             self._note(outcome)
@@ -407,16 +407,19 @@ class Agent:
 
     def _report(self, now: float, now_or_never: bool = False) -> None:
         """Appends what there is: at once when the agent has run dry, else in groups."""
-        dry = not self._todo and not all(slot.outstanding for slot in self._slots)
-        due = now - self._flushed >= self._flush_every
         if now >= self._beat_due:
             self._beat(now)
-        elif not (self._outcomes or self._news or self._outbox.waiting):
-            return
-        elif not (self._news or dry or due or now_or_never or self._outcome_bytes > 1 << 20):
+        elif not self._worth_writing(now) and not now_or_never:
             return
         self._put_results()
         self._flush(now)
+
+    def _worth_writing(self, now: float) -> bool:
+        if not (self._outcomes or self._news or self._outbox.waiting):
+            return False
+        dry = not self._todo and not all(slot.outstanding for slot in self._slots)
+        due = now - self._flushed >= self._flush_every
+        return self._news or dry or due or self._outcome_bytes > 1 << 20
 
     def _put_results(self) -> None:
         for batch, entries in self._outcomes.items():
@@ -524,10 +527,12 @@ def main(argv: list[str]) -> int:
             agent._refuse(why)
             agent._flush(time.monotonic())
             return REFUSED
-        return agent.play()
+        code = agent.play()
     except TakenOver as error:
         print(f"pypool: {error}", file=sys.stderr)
         return OWNED
-    finally:
-        if pipes is not None:
-            shutil.rmtree(run.path, ignore_errors=True)
+    if pipes is not None:
+        import shutil
+
+        shutil.rmtree(run.path, ignore_errors=True)  # the driver has stopped or is gone
+    return code

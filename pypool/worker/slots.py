@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from mmap import mmap
 
 from pypool.rundir import names
@@ -68,12 +69,15 @@ class Piece:
 class Outcome:
     """What a slot has to say of one task."""
 
-    __slots__ = ("entry", "held", "index", "void_to")
+    __slots__ = ("entry", "held", "index", "seconds", "void_to")
 
-    def __init__(self, held: Held, index: int, entry: bytes, void_to: int = 0) -> None:
+    def __init__(
+        self, held: Held, index: int, entry: bytes, seconds: float, void_to: int = 0
+    ) -> None:
         self.held = held
         self.index = index
         self.entry = entry
+        self.seconds = seconds
         self.void_to = void_to
         """If not 0: tasks index, ..., void_to - 1 were not begun, and the entry says why."""
 
@@ -100,8 +104,13 @@ class Slot:
         self._page = mmap(-1, PAGE.size)
         self._packets_in = self._packets_kept = self.outcomes = -1
 
-    def start(self, siblings: list["Slot"], main_file: str | None, argv: list[str]) -> None:
-        """Forks the worker; the agent is single-threaded, so this is safe."""
+    def start(
+        self, slots: list["Slot"], fds: list[int], main_file: str | None, argv: list[str]
+    ) -> None:
+        """Forks the worker, which closes the agent's `fds` and those of all `slots`.
+
+        The agent is single-threaded, so a fork is safe.
+        """
         self._page[:] = bytes(PAGE.size)
         worker_packets, self._packets_in = packet_pipe()
         self.outcomes, worker_outcomes = os.pipe()
@@ -114,10 +123,10 @@ class Slot:
             os.close(worker_outcomes)
             return
         try:
-            for slot in siblings:
+            for slot in slots:
                 slot.close()
-            os.close(self._packets_in)
-            os.close(self.outcomes)
+            for fd in fds:
+                os.close(fd)
             become_worker(main_file, argv, lambda: die_with(agent))
             if self._prints_to_file:
                 self._redirect_output()
@@ -190,12 +199,12 @@ class Slot:
         piece = self.outstanding[0]
         if outcome == VOID:
             self.outstanding.popleft()
-            return Outcome(piece.held, piece.first, entry, piece.last)
+            return Outcome(piece.held, piece.first, entry, seconds, piece.last)
         piece.held.learn(seconds)
         piece.first += 1
         if piece.first == piece.last:
             self.outstanding.popleft()
-        return Outcome(piece.held, index, entry)
+        return Outcome(piece.held, index, entry, seconds)
 
     def take_back(self) -> list[Piece]:
         """Reads again what the worker has not read, and gives it back."""
@@ -240,12 +249,13 @@ class Slot:
 
     def kill(self) -> None:
         """Ends the worker and what it started; `waitpid` still has to be called."""
-        for send in (os.killpg, os.kill):
-            try:
-                send(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            return
+        os.kill(self.pid, signal.SIGKILL)
+        self.kill_group()
+
+    def kill_group(self) -> None:
+        """Ends what the worker has started and left behind."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         for fd in (self._packets_in, self._packets_kept, self.outcomes):
@@ -271,10 +281,8 @@ def enlarge(fd: int) -> None:
     import fcntl
 
     if hasattr(fcntl, "F_SETPIPE_SZ"):
-        try:
+        with suppress(OSError):  # the user's pipes may have used up their allowance
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        except OSError:
-            pass  # the user's pipes have used up their allowance: the default size does
 
 
 def death_signal() -> Callable[[], None]:

@@ -6,6 +6,8 @@ page shared with the agent, so that a death has a name. It is forked from the ag
 what the tasks need, nothing else.
 """
 
+from __future__ import annotations
+
 import os
 import resource
 import select
@@ -17,7 +19,6 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from mmap import mmap
-from typing import Any, NoReturn
 from zlib import crc32
 
 from pypool import pickling
@@ -25,6 +26,10 @@ from pypool.rundir import names, records
 from pypool.rundir.batch import STARMAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VOID, Share, pack_entry
 from pypool.rundir.run import RunDirectory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 PAGE = struct.Struct("<BxxxIId")
 """At work (1) or not, batch, index, since when by the monotonic clock."""
@@ -172,9 +177,7 @@ class Worker:
             self._close_batch()
             with _disk_trouble():
                 self._batch_fd = self._run.open_file(names.batches(share.file), os.O_RDONLY)
-                self._batch = BatchReader(
-                    self._batch_fd, self._run.mark, share.batch, share.offset
-                )
+                self._batch = BatchReader(self._batch_fd, self._run.mark, share.batch, share.offset)
         return self._batch
 
     def _close_batch(self) -> None:
@@ -257,7 +260,9 @@ def _repr(value: Any) -> str:
         return f"<{type(value).__name__} whose __repr__ raised {type(error).__name__}>"
 
 
-def become_worker(main_file: str | None, argv: list[str], die_with_parent: Callable[[], None]) -> None:
+def become_worker(
+    main_file: str | None, argv: list[str], die_with_parent: Callable[[], None]
+) -> None:
     """Turns a fork of the agent into a process in which the user's code feels at home."""
     os.setpgid(0, 0)
     die_with_parent()

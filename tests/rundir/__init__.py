@@ -1,0 +1,10 @@
+"""The run directory: whatever a shared disk does, no record is lost, made up or handed out twice."""
+
+from hypothesis import HealthCheck, settings
+
+quick = settings(
+    max_examples=200,
+    deadline=None,
+    database=None,  # a test writes nothing outside its tmp_path
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)

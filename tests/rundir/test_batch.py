@@ -6,17 +6,14 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pypool.rundir import batch, records
 from pypool.rundir.batch import BatchDamaged, BatchReader
 
+from . import quick
 from .disk import MARK
-
-quick = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 DIGEST = sha256(b"the function").digest()
 HEAD = records.HEADER_SIZE + batch.META.size

@@ -6,7 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
@@ -22,14 +22,12 @@ from pypool.rundir.mailbox import (
 )
 from pypool.rundir.records import Record
 
+from . import quick
 from .disk import FAULTS, MARK, Disk, Killed
 
-quick = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
 contents = st.binary(max_size=150)
-lengths = st.integers(0, 600)
+several = st.lists(st.binary(max_size=40), min_size=1, max_size=5)
+lengths = st.integers(0, 300)
 faults = st.sampled_from(FAULTS)
 seldom = st.sampled_from([0, 0, 0, 1, 2])
 
@@ -71,12 +69,13 @@ class Story(RuleBasedStateMachine):
         self.acknowledged: list[int] = []
         self.seen: list[Record] = []
 
-    @rule(payload=contents)
-    def put(self, payload: bytes) -> None:
-        key = len(self.written)
-        self.written[key] = payload
-        self.waiting.append(key)
-        self.writer.put(records.SHARE, payload, key)
+    @rule(payloads=several)
+    def put(self, payloads: list[bytes]) -> None:
+        for payload in payloads:
+            key = len(self.written)
+            self.written[key] = payload
+            self.waiting.append(key)
+            self.writer.put(records.SHARE, payload, key)
 
     @rule()
     def flush(self) -> None:
@@ -107,7 +106,7 @@ class Story(RuleBasedStateMachine):
         self.seen += read_all(self.reader.read)
         found = [record for record in self.seen if record.kind != records.LIFE]
         assert keys(found) == sorted(set(keys(found)))
-        assert all(record.payload == self.written[record.key] for record in found)
+        assert all(record.payload == self.written.get(record.key) for record in found)
         assert set(self.acknowledged) <= set(keys(found))
         assert [record.life for record in self.seen] == sorted(r.life for r in self.seen)
         assert self.reader.scanner.damaged == 0
@@ -147,6 +146,7 @@ class ManyLives(Story):
         self.waiting = []
         self.life += 1
         self.writer = FileWriter.resume(self.disk.open, self.name, MARK, self.life)
+        self.comes_back(self.former[-1])
 
     @rule(where=faults, landed=lengths)
     def succeed_at_the_second_try(self, where: str, landed: int) -> None:
@@ -155,11 +155,13 @@ class ManyLives(Story):
         self.succeed()
 
     @precondition(lambda self: self.former)
-    @rule(data=st.data(), payload=contents)
-    def a_former_one_comes_back(self, data: st.DataObject, payload: bytes) -> None:
-        writer = data.draw(st.sampled_from(self.former))
+    @rule(data=st.data())
+    def a_former_one_comes_back(self, data: st.DataObject) -> None:
+        self.comes_back(data.draw(st.sampled_from(self.former)))
+
+    def comes_back(self, writer: FileWriter) -> None:
         before = self.disk.content(self.name)
-        writer.put(records.SHARE, payload, key=10**6)
+        writer.put(records.SHARE, b"of a former life", key=10**6)
         with pytest.raises(TakenOver, match="another driver has taken this run over"):
             writer.flush()
         assert self.disk.content(self.name) == before
@@ -179,9 +181,7 @@ def test_story(tmp_path: Path, story: type[Story]) -> None:
         return story(disk, str(count))
 
     with mock.patch.object(mailbox, "WRITE_LIMIT", 300):
-        run_state_machine_as_test(
-            begin, settings=settings(max_examples=150, stateful_step_count=25, deadline=None)
-        )
+        run_state_machine_as_test(begin, settings=settings(quick, max_examples=400))
 
 
 @pytest.mark.parametrize("where", FAULTS)
@@ -433,10 +433,11 @@ class Outbox(RuleBasedStateMachine):
         self.seen: list[Record] = []
         self.removed = 0
 
-    @rule(payload=contents)
-    def put(self, payload: bytes) -> None:
-        self.writer.put(records.RESULTS, payload, self.count)
-        self.count += 1
+    @rule(payloads=several)
+    def put(self, payloads: list[bytes]) -> None:
+        for payload in payloads:
+            self.writer.put(records.RESULTS, payload, self.count)
+            self.count += 1
 
     @rule()
     def flush(self) -> None:
@@ -488,9 +489,7 @@ def test_outbox_in_parts(tmp_path: Path) -> None:
         return Outbox(disk, element)
 
     with mock.patch.object(mailbox, "WRITE_LIMIT", 300):
-        run_state_machine_as_test(
-            begin, settings=settings(max_examples=100, stateful_step_count=25, deadline=None)
-        )
+        run_state_machine_as_test(begin, settings=settings(quick, max_examples=400))
 
 
 def outbox_of_two_parts(tmp_path: Path) -> tuple[Disk, OutboxWriter]:
@@ -582,13 +581,21 @@ def test_damage_is_counted_over_all_parts(tmp_path: Path) -> None:
     assert (reader.scanner.damaged, reader.scanner.skipped) == (2, 132 + 32)
 
 
+@contextlib.contextmanager
+def open_pipe() -> Iterator[list[int]]:
+    ends = list(os.pipe())
+    try:
+        yield ends
+    finally:
+        for fd in ends:
+            os.close(fd)
+
+
 @pytest.fixture
 def pipe() -> Iterator[list[int]]:
     """The two ends of a pipe; who closes one takes it out of the list."""
-    ends = list(os.pipe())
-    yield ends
-    for fd in ends:
-        os.close(fd)
+    with open_pipe() as ends:
+        yield ends
 
 
 @quick
@@ -598,21 +605,18 @@ def test_pipe_in_fragments(payloads: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(
         records.frame(MARK, records.RESULTS, payload, key) for key, payload in enumerate(payloads)
     )
-    receiving, sending = os.pipe()
-    try:
-        reader = PipeReader(receiving, MARK)
+    with open_pipe() as ends:
+        reader = PipeReader(ends[0], MARK)
         found: list[Record] = []
         while whole:
             size = data.draw(st.integers(1, len(whole)))
-            os.write(sending, whole[:size])
+            os.write(ends[1], whole[:size])
             whole = whole[size:]
             found += reader.read()
             assert not reader.ended
-    finally:
-        os.close(sending)
-    assert reader.read() == []
-    os.close(receiving)
-    assert reader.ended
+        os.close(ends.pop())
+        assert reader.read() == []
+        assert reader.ended
     assert [record.payload for record in found] == payloads
     assert keys(found) == list(range(len(payloads)))
 
@@ -652,27 +656,26 @@ def test_pipe_writer_never_waits(pipe: list[int]) -> None:
 @given(steps=st.lists(st.one_of(st.integers(0, 40_000), st.sampled_from(["flush", "read"]))))
 def test_pipe_in_any_order(steps: list[int | str]) -> None:
     """However putting, flushing and reading alternate, every record comes once and in order."""
-    receiving, sending = os.pipe()
-    reader, writer = PipeReader(receiving, MARK), PipeWriter(sending, MARK)
+    sizes: list[int] = []
     found: list[Record] = []
-    count = 0
-    for step in steps:
-        if step == "flush":
+    with open_pipe() as ends:
+        reader, writer = PipeReader(ends[0], MARK), PipeWriter(ends[1], MARK)
+        for step in steps:
+            if step == "flush":
+                writer.flush()
+            elif step == "read":
+                found += reader.read()
+            elif isinstance(step, int):
+                writer.put(records.RESULTS, bytes(step), key=len(sizes))
+                sizes.append(step)
+        while writer.waiting:
             writer.flush()
-        elif step == "read":
             found += reader.read()
-        elif isinstance(step, int):
-            writer.put(records.RESULTS, bytes(step), key=count)
-            count += 1
-    while writer.waiting:
-        writer.flush()
-        found += reader.read()
-    os.close(sending)
-    while not reader.ended:
-        found += reader.read()
-    os.close(receiving)
-    assert keys(found) == list(range(count))
-    assert [len(record.payload) for record in found] == [s for s in steps if isinstance(s, int)]
+        os.close(ends.pop())
+        while not reader.ended:
+            found += reader.read()
+    assert keys(found) == list(range(len(sizes)))
+    assert [len(record.payload) for record in found] == sizes
 
 
 def test_reader_of_the_pipe_is_gone(pipe: list[int]) -> None:

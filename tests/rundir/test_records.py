@@ -2,15 +2,14 @@ import random
 from itertools import accumulate, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pypool.rundir import records
 from pypool.rundir.records import Record, Scanner
 
+from . import quick
 from .disk import MARK
-
-quick = settings(max_examples=300, deadline=None)
 
 payloads = st.lists(st.binary(max_size=120), min_size=1, max_size=8)
 

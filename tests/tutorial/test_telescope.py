@@ -203,6 +203,17 @@ def test_threshold_size(finished: Path, work_dir: Path) -> None:
     assert large == [source for source in everything if source.size >= 100]
 
 
+@pytest.mark.parametrize(("field_columns", "num_found"), [(40, 1), (60, 0)])
+def test_source_on_edge(field_columns: int, num_found: int) -> None:
+    """A source at the edge of a tile is left to the neighbour, unless the field ends there."""
+    image = np.zeros((30, 40))
+    image[10:20, 30:40] = 100.0
+    sources = detect_sources(
+        image, threshold_size=12, run=1, origin=(0, 0), field_shape=(30, field_columns)
+    )
+    assert len(sources) == num_found
+
+
 def test_running_twice_gives_same_bytes(work_dir: Path) -> None:
     """Running a job again writes the same catalogue and leaves nothing else behind."""
     job = telescope.make_jobs(work_dir=work_dir)[0]

@@ -1,0 +1,95 @@
+"""What the dealer may want done, and what the user and the backend want of the dealer."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pypool.engine.books import Loss
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user and the backend want.
+
+    Attributes
+    ----------
+    processes : int
+        Workers at most, in all elements.
+    slots : int
+        Workers of one element.
+    retries : int
+        How often a task may be lost at its own expense and be started again.
+    time : float or None
+        Seconds that an element lives.
+    lease : float
+        Seconds of silence after which an agent is no longer trusted to live.
+    start_timeout : float
+        Seconds that a running element has until its hello.
+    recall_seconds : float
+        Work worth asking back, and how long a share may be out before it is asked for whatever
+        the estimate says: more than a round trip takes.
+    submits : bool
+        Elements can be asked for; else there are those that there are.
+    """
+
+    processes: int
+    slots: int = 1
+    retries: int = 2
+    time: float | None = None
+    lease: float = 60.0
+    start_timeout: float = 600.0
+    recall_seconds: float = 0.05
+    submits: bool = True
+
+
+class Submit(NamedTuple):
+    """Ask the scheduler for this many elements."""
+
+    elements: int
+
+
+class DealShare(NamedTuple):
+    """Write a share into the agent's inbox."""
+
+    agent: str
+    number: int
+    batch: int
+    first: int
+    last: int
+    attempt: int
+    seconds: float
+
+
+class AskBack(NamedTuple):
+    """Ask the agent to return what it has not begun."""
+
+    agent: str
+    number: int
+
+
+class Fail(NamedTuple):
+    """Tell the caller that this task was lost for good."""
+
+    batch: int
+    task: int
+    loss: Loss
+
+
+class GiveUp(NamedTuple):
+    """No element lives to say hello: tell all callers."""
+
+    why: str
+
+
+class Cancel(NamedTuple):
+    """Cancel this element: it holds its place but no longer says anything."""
+
+    agent: str
+
+
+class Remove(NamedTuple):
+    """Nobody will read this batch again."""
+
+    batch: int
+
+
+Action = Submit | DealShare | AskBack | Fail | GiveUp | Cancel | Remove

@@ -1,0 +1,159 @@
+"""A backend: what a kind of pool is made of. It makes runs and elements for the dispatcher."""
+
+import os
+import shutil
+import socket
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from pypool.config import Options
+from pypool.engine.deal import Policy
+from pypool.engine.jobscript import render
+from pypool.engine.journal import Journal
+from pypool.engine.submission import ClusterElements
+from pypool.engine.this_machine import LocalElements, private_directory
+from pypool.rundir import names
+from pypool.rundir.run import RunDirectory, prepare_work_dir
+from pypool.schedulers.base import Scheduler
+from pypool.version import VERSION
+
+SHORTEST_LINGER = 30.0
+LONGEST_LINGER = 600.0
+KEPT_RUNS = 20
+KEPT_SECONDS = 7 * 86400.0
+
+
+def run_info(options: Options, elements: int, scheduler: str) -> dict[str, Any]:
+    """What agents and readers need to know of the driver."""
+    main = sys.modules.get("__main__")
+    return {
+        "pypool": VERSION,
+        "python": sys.executable,
+        "python_version": sys.version_info[:2],
+        "sys_path": [os.path.abspath(entry) for entry in sys.path],
+        "directory": os.getcwd(),
+        "main_file": getattr(main, "__file__", None),
+        "argv": sys.argv[:],
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "start": time.time(),
+        "scheduler": scheduler,
+        "elements": elements,
+        "workers_per_element": options.workers_per_element,
+        "time": options.time,
+        "orphan_timeout": options.orphan_timeout,
+    }
+
+
+class ClusterBackend:
+    """A scheduler and a directory that all nodes see."""
+
+    local = False
+
+    def __init__(self, scheduler: Scheduler, options: Options) -> None:
+        prepare_work_dir(options.work_dir)
+        self.scheduler = scheduler
+        self.options = options
+        self.policy = Policy(
+            processes=options.processes,
+            slots=options.workers_per_element,
+            retries=options.retries,
+            time=options.time,
+            start_timeout=options.start_timeout,
+        )
+
+    def open(self) -> RunDirectory:
+        """A new run, with its job script."""
+        prune(self.options.work_dir)
+        elements = -(-self.options.processes // self.options.workers_per_element)
+        info = run_info(self.options, elements, self.scheduler.name)
+        run = RunDirectory.create(self.options.work_dir, info)
+        script = self.job_script(run.path)
+        run.write(names.JOB_SCRIPT, [script.encode()], sync=True)
+        return run
+
+    def elements(self, run: RunDirectory, journal: Journal) -> ClusterElements:
+        return ClusterElements(run, self.scheduler, self.options, journal)
+
+    def job_script(self, run: str) -> str:
+        return render(self.scheduler.name, self.options, run, sys.executable)
+
+    def linger(self, waited: float) -> float:
+        """Seconds without work after which an agent leaves: as long as its element waited."""
+        if self.options.linger is not None:
+            return self.options.linger
+        return min(max(waited, SHORTEST_LINGER), LONGEST_LINGER)
+
+    def clean_up(self, run: RunDirectory, failed: bool) -> None:
+        """Inputs and results go; what tells of the run stays for a week."""
+        if failed:
+            return
+        for name in (names.BATCHES, names.FUNCTIONS):
+            shutil.rmtree(f"{run.path}/{name}", ignore_errors=True)
+        for token in run.list(names.ELEMENTS):
+            for index in run.list(f"{names.ELEMENTS}/{token}"):
+                self._clean_element(run, f"{names.ELEMENTS}/{token}/{index}")
+            with suppress(OSError):
+                os.rmdir(f"{run.path}/{names.ELEMENTS}/{token}")
+
+    def _clean_element(self, run: RunDirectory, element: str) -> None:
+        for name in run.list(element):
+            printed = name.startswith("output.")
+            if not printed or not os.stat(f"{run.path}/{element}/{name}").st_size:
+                run.remove(f"{element}/{name}")
+        with suppress(OSError):
+            os.rmdir(f"{run.path}/{element}")
+
+
+class LocalBackend:
+    """This machine, without a scheduler."""
+
+    local = True
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.policy = Policy(
+            processes=options.processes,
+            slots=options.processes,
+            retries=options.retries,
+            recall_seconds=0.005,
+            lease=float("inf"),
+        )
+
+    def open(self) -> RunDirectory:
+        return RunDirectory.create(
+            private_directory(), run_info(self.options, 1, "local"), prefix="pypool-"
+        )
+
+    def elements(self, run: RunDirectory, journal: Journal) -> LocalElements:
+        return LocalElements(run)
+
+    def linger(self, waited: float) -> float:
+        return float("inf")
+
+    def clean_up(self, run: RunDirectory, failed: bool) -> None:
+        """The elements have removed the directory."""
+
+
+Backend = ClusterBackend | LocalBackend
+
+
+def prune(work_dir: str) -> None:
+    """Removes what is left of old runs: those over a week old, and all but the last twenty."""
+    ended = sorted(
+        (entry for entry in os.scandir(work_dir) if _is_ended_run(entry.path)),
+        key=lambda entry: entry.name,
+    )
+    old = time.time() - KEPT_SECONDS
+    for position, entry in enumerate(ended):
+        if position < len(ended) - KEPT_RUNS or entry.stat().st_mtime < old:
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_ended_run(path: str) -> bool:
+    """A run whose inputs were removed at its end."""
+    return os.path.isfile(f"{path}/{names.RUN_INFO}") and not os.path.isdir(
+        f"{path}/{names.FUNCTIONS}"
+    )

@@ -1,0 +1,420 @@
+"""The dispatcher: the one thread of a pool that reads, lets the dealer decide, and acts.
+
+It alone writes to the run directory and speaks to the scheduler. Callers hand it calls and get
+passive handles; what is known of tasks and agents is in `deal`, which does no I/O; what is done
+about elements is in `submission` or `this_machine`. A fork of the driver has no such thread and
+cleans nothing up.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pypool.engine import deal
+from pypool.engine.backend import Backend
+from pypool.engine.deal import Deal
+from pypool.engine.journal import Journal
+from pypool.engine.links import FileLink, Link
+from pypool.engine.outcomes import Outcomes, lost
+from pypool.engine.store import Store
+from pypool.engine.submission import Ended, Listed, Refused
+from pypool.errors import AgentStartError, PoolError, RunDirectoryError, VersionMismatchError
+from pypool.rundir import messages, names, records
+from pypool.rundir.mailbox import FileWriter, TakenOver
+from pypool.rundir.records import Record
+from pypool.rundir.run import unusable
+
+log = logging.getLogger("pypool")
+
+BEAT_SECONDS = 15.0
+LONGEST_SLEEP = 0.25
+COMMAND_SLEEP = 0.02
+GOODBYE_PATIENCE = 5.0
+OPENS_PER_SECOND = 500.0
+
+
+class Handle(Protocol):
+    """What a caller waits on; it is fed, and knows nothing of us."""
+
+    def set_item(self, index: int, success: bool, value: Any) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of the pool: a batch to be, and who waits for it.
+
+    Attributes
+    ----------
+    kind : int
+        How the function is called, `batch.MAP` or `batch.STARMAP`.
+    function : bytes
+        Pickled.
+    digest : bytes
+        SHA-256 of that.
+    name : str
+        What to call the function.
+    chunk : int
+        Tasks dealt together at least.
+    """
+
+    kind: int
+    function: bytes
+    digest: bytes
+    name: str
+    items: list[bytes]
+    chunk: int
+    handle: Handle
+
+
+class Dispatcher:
+    """See the module.
+
+    Parameters
+    ----------
+    backend : Backend
+        Makes the run directory and the elements.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._run = backend.open()
+        self._pid = os.getpid()
+        now = time.monotonic()
+        self._journal = Journal(self._run, now)
+        self._driver = FileWriter(self._run.open_file, names.DRIVER, self._run.mark)
+        self._deal = Deal(backend.policy)
+        self._store = Store(self._run)
+        self._outcomes = Outcomes(self._run)
+        self._calls: dict[int, Call] = {}
+        self._numbers = 0
+        self._links: dict[str, Link] = {}
+        self._requests: deque[Call] = deque()
+        self._stop: str | None = None
+        self._failed = False
+        self._beat_at = now
+        self._submitted_at = now
+        self._wake, self._wakeup = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._wakeup, False)
+        self._elements = backend.elements(self._run, self._journal)
+        self.thread = threading.Thread(target=self._live, name="pypool-dispatcher", daemon=True)
+        self.thread.start()
+
+    # -- for the callers' threads
+
+    @property
+    def run_path(self) -> str:
+        return self._run.path
+
+    @property
+    def ours(self) -> bool:
+        """This is the process that made it, not a fork."""
+        return os.getpid() == self._pid
+
+    def call(self, call: Call) -> None:
+        self._requests.append(call)
+        self._ring()
+
+    def stop(self, how: str) -> None:
+        """Asks the thread to end: "close" when all is done, "terminate" at once."""
+        if self._stop != "terminate":
+            self._stop = how
+        self._ring()
+
+    def _ring(self) -> None:
+        with suppress(BlockingIOError):  # it may have been rung often enough
+            os.write(self._wakeup, b".")
+
+    # -- the thread
+
+    def _live(self) -> None:
+        error: BaseException | None = None
+        try:
+            while not self._is_over():
+                self._round(time.monotonic())
+        except OSError as trouble:
+            error = unusable(self._run.path, trouble)
+        except TakenOver as trouble:
+            error = RunDirectoryError(str(trouble))
+        except BaseException as bug:
+            error = bug
+            log.exception("the dispatcher of %s failed", self._run.path)
+        self._end(error)
+
+    def _is_over(self) -> bool:
+        if self._stop == "terminate":
+            return True
+        return self._stop == "close" and not self._calls and not self._requests
+
+    def _round(self, now: float) -> None:
+        self._take_requests()
+        self._read_links(now)
+        self._take_news(now)
+        for action in self._deal.decide(now):
+            self._act(action, now)
+        for link in self._links.values():
+            if link.waiting:
+                link.flush()
+        self._beat(now)
+        self._journal.flush_if_due(now)
+        self._sleep(now)
+
+    def _sleep(self, now: float) -> None:
+        """Until something comes through a pipe, or a mailbox is due."""
+        if self._requests or self._is_over():
+            return
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        longest = COMMAND_SLEEP if self._elements.waits_for_command else LONGEST_SLEEP
+        due = now + longest
+        for link in self._links.values():
+            due = min(due, link.due)
+            if link.fd is not None:
+                poller.register(link.fd, select.POLLIN)
+                if link.waiting:
+                    poller.register(link.inbox_fd, select.POLLOUT)
+        pause = max(due - time.monotonic(), 0.0)
+        if poller.poll(pause * 1000):
+            self._hush()
+
+    def _hush(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wake, 4096)
+
+    def _beat(self, now: float) -> None:
+        if now >= self._beat_at:
+            self._beat_at = now + BEAT_SECONDS
+            self._driver.put(records.DRIVER_BEAT, b"busy" if self._calls else b"idle")
+            self._driver.flush()
+
+    # -- what comes in
+
+    def _take_requests(self) -> None:
+        while self._requests:
+            call = self._requests.popleft()
+            self._numbers += 1
+            number = self._numbers
+            self._store.add(number, call.kind, call.function, call.digest, call.items)
+            self._deal.open_batch(number, len(call.items), call.name, call.chunk)
+            call.items = []
+            call.function = b""
+            self._calls[number] = call
+
+    def _read_links(self, now: float) -> None:
+        opens = 0
+        for link in list(self._links.values()):
+            if link.fd is None and link.due > now:
+                continue
+            opens += 1
+            if opens > OPENS_PER_SECOND * LONGEST_SLEEP:
+                break
+            self._read(link, now)
+
+    def _read(self, link: Link, now: float) -> None:
+        agent = self._deal.agents.get(link.key)
+        busy = agent is None or bool(agent.shares) or agent.pending
+        for record in link.read(now, busy):
+            self._take(link, record, now)
+        link.remove_read_parts()
+
+    def _take(self, link: Link, record: Record, now: float) -> None:
+        if link.key not in self._deal.agents:
+            return  # it has said goodbye
+        if record.kind == records.RESULTS:
+            self._take_results(link, record, now)
+            return
+        words = messages.unpack(record.payload)
+        if record.kind == records.HELLO:
+            link.host = words["host"]
+            self._deal.hello(link.key, words["slots"], now)
+            linger = self._backend.linger(now - self._submitted_at)
+            link.send(records.WELCOME, messages.pack({"linger": linger}))
+        elif record.kind == records.BEAT:
+            self._deal.beat(link.key, words["read"], words["held"], now)
+        elif record.kind == records.RETURNED:
+            self._deal.returned(link.key, words["ranges"], words["why"], record.key, now)
+        elif record.kind == records.DEATH:
+            self._deal.death(link.key, words["batch"], words["index"], _how_it_died(words), now)
+        elif record.kind == records.GOODBYE:
+            self._deal.goodbye(link.key, words["reason"], words["cut"], now)
+            self._drop(link)
+        elif record.kind == records.REFUSED:
+            self._deal.unfit(link.key, words["why"])
+            self._drop(link)
+
+    def _drop(self, link: Link) -> None:
+        self._elements.forget(link.key)
+        if isinstance(link, FileLink):
+            del self._links[link.key]
+
+    def _take_results(self, link: Link, record: Record, now: float) -> None:
+        batch = record.key
+        entries = list(messages.entries(record.payload))
+        call = self._calls.get(batch)
+        counts = self._deal.answered(
+            link.key,
+            batch,
+            [entry.index for entry in entries],
+            [entry.seconds for entry in entries],
+            now,
+        )
+        if call is None:
+            return
+        self._journal.tasks(batch, [entries[position].head for position in counts])
+        for position in counts:
+            entry = entries[position]
+            what = f"task {entry.index} of call {batch} ({call.name})"
+            call.handle.set_item(entry.index, *self._outcomes.decode(link, entry, what))
+        self._close_if_over(batch)
+
+    def _close_if_over(self, batch: int) -> None:
+        book = self._deal.batches.get(batch)
+        if book is None or not book.left:
+            self._calls.pop(batch, None)
+
+    def _take_news(self, now: float) -> None:
+        for news in self._elements.advance(now, self._deal.asks_scheduler(now)):
+            if isinstance(news, Refused):
+                self._refusal = news.error
+                for key in news.keys:
+                    self._links.pop(key, None)
+                self._deal.refused(news.keys, str(news.error), now)
+            elif isinstance(news, Listed):
+                self._deal.listed(news.states, now)
+            elif isinstance(news, Ended):
+                self._take_end(news, now)
+
+    def _take_end(self, news: Ended, now: float) -> None:
+        """The disk is the truth: what the element wrote last is read before it is lost."""
+        link = self._links.get(news.key)
+        if link is not None:
+            self._read(link, now)
+        self._deal.ended(news.key, news.how, now)
+        if link is not None and link.fd is not None:
+            link.close()
+            self._links.pop(news.key, None)
+
+    # -- what goes out
+
+    def _act(self, action: deal.Action, now: float) -> None:
+        match action:
+            case deal.Submit(elements):
+                self._submit(elements, now)
+            case deal.DealShare(agent, number, batch, first, last, attempt, seconds):
+                share = self._store.share(batch, first, last, attempt, seconds)
+                self._links[agent].send(records.SHARE, share.pack(), key=number)
+                self._links[agent].touch(now)
+            case deal.AskBack(agent, number):
+                self._links[agent].send(records.RETURN, key=number)
+                self._links[agent].touch(now)
+            case deal.Fail(batch, task, loss):
+                call = self._calls.get(batch)
+                if call is not None:
+                    what = f"task {task} of call {batch} ({call.name})"
+                    call.handle.set_item(task, False, lost(loss, what))
+                    self._close_if_over(batch)
+            case deal.Cancel(agent):
+                self._elements.cancel([agent])
+            case deal.Remove(batch):
+                self._store.remove(batch)
+            case deal.GiveUp(why):
+                self._give_up(why)
+
+    _refusal: PoolError | None = None
+
+    def _submit(self, elements: int, now: float) -> None:
+        self._submitted_at = now
+        links = self._elements.submit(elements, now)
+        self._links.update({link.key: link for link in links})
+        self._deal.submitted([link.key for link in links], now)
+
+    def _give_up(self, why: str) -> None:
+        """Nobody plays and nobody will come: every caller is told."""
+        error: PoolError
+        if self._refusal is not None:
+            error, self._refusal = self._refusal, None
+        elif "the driver runs" in why:
+            error = VersionMismatchError(why)
+        else:
+            error = AgentStartError(f"{why}\n{self._elements.explain()}")
+        self._fail_all(error)
+
+    def _fail_all(self, error: BaseException) -> None:
+        calls, self._calls = self._calls, {}
+        self._deal.drop_batches()
+        for call in calls.values():
+            call.handle.fail(error)
+
+    # -- the end
+
+    def _end(self, error: BaseException | None) -> None:
+        """Tells agents to stop, cancels what is pending, and everybody who still waits."""
+        at_once = bool(self._calls) or error is not None
+        told = error or PoolError("the pool was terminated before this task was done")
+        self._fail_all(told)
+        while self._requests:
+            self._requests.popleft().handle.fail(told)
+        self._try(lambda: self._journal.ended("terminate" if at_once else "close"))
+        self._try(self._say_stop)
+        self._try(lambda: self._await_goodbyes(at_once))
+        pending = [key for key, agent in self._deal.agents.items() if agent.pending]
+        self._try(lambda: self._elements.end(pending, at_once))
+        self._try(lambda: self._backend.clean_up(self._run, self._failed))
+        os.close(self._wake)
+        os.close(self._wakeup)
+        self._run.close()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (OSError, TakenOver, PoolError) as error:
+            log.warning("at the end of %s: %s", self._run.path, error)
+
+    def _say_stop(self) -> None:
+        self._driver.put(records.STOP)
+        self._driver.flush()
+        for link in self._links.values():
+            link.send(records.STOP)
+            link.flush()
+
+    def _await_goodbyes(self, at_once: bool) -> None:
+        """Agents that play leave by themselves; their last word is waited for, but not long."""
+        deadline = time.monotonic() + GOODBYE_PATIENCE
+        while time.monotonic() < deadline:
+            players = [key for key, agent in self._deal.agents.items() if agent.plays]
+            if not players or (at_once and not self._backend.local):
+                return
+            now = time.monotonic()
+            for key in players:
+                link = self._links.get(key)
+                if link is None:
+                    self._deal.agents.pop(key)
+                    continue
+                link.touch(now)
+                self._read(link, now)
+                if link.fd is not None and link.waiting:
+                    link.flush()
+            time.sleep(0.002)
+
+
+def _how_it_died(words: dict[str, Any]) -> str:
+    import signal
+
+    code = words["code"]
+    if code < 0:
+        try:
+            how = f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            how = f"was killed by signal {-code}"
+    else:
+        how = f"ended with exit code {code}"
+    return f"its worker on {words['host']} {how} after {words['seconds']:.1f} s"

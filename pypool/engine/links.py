@@ -1,0 +1,140 @@
+"""A link: both mailboxes of one agent, as the dispatcher uses them."""
+
+from pypool.rundir import names
+from pypool.rundir.mailbox import (
+    FileWriter,
+    OutboxReader,
+    PipeReader,
+    PipeWriter,
+)
+from pypool.rundir.records import Record
+from pypool.rundir.run import RunDirectory
+
+SHORTEST_SLEEP = 0.0005
+IDLE_SLEEP = 1.0
+
+
+class FileLink:
+    """Mailboxes on the shared disk: read when they are due.
+
+    Attributes
+    ----------
+    key : str
+        The element, as the dealer calls it.
+    host : str
+        Where the agent runs, once it has said hello.
+    due : float
+        When to look at the outbox next.
+    fd : None
+        There is nothing to wait on.
+    """
+
+    fd = None
+
+    def __init__(self, run: RunDirectory, key: str, longest_sleep: float, now: float) -> None:
+        self.key = key
+        self.host = "a node"
+        self.element = f"{names.ELEMENTS}/{key}"
+        self.due = now
+        self._run = run
+        self._active = now
+        self._longest_sleep = longest_sleep
+        self._inbox = FileWriter(run.open_file, names.inbox(self.element), run.mark)
+        self._outbox = OutboxReader(run.open_file, self.element, run.mark)
+        self._removed = 0
+
+    def touch(self, now: float) -> None:
+        """Something has happened, or is about to: look often again."""
+        self._active = self.due = now
+
+    def read(self, now: float, busy: bool) -> list[Record]:
+        """What is new; whether something is expected decides how soon to look again."""
+        found = self._outbox.read()
+        if found:
+            self._active = now
+        longest = self._longest_sleep if busy else IDLE_SLEEP
+        self.due = now + min(max((now - self._active) / 10, SHORTEST_SLEEP), longest)
+        return found
+
+    def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
+        self._inbox.put(kind, payload, key)
+
+    def flush(self) -> None:
+        self._inbox.flush()
+
+    @property
+    def waiting(self) -> int:
+        return self._inbox.waiting
+
+    @property
+    def damaged(self) -> int:
+        return self._outbox.scanner.damaged
+
+    def remove_read_parts(self) -> None:
+        """Parts of the outbox that were read to the end, and whose results were delivered."""
+        while self._removed < self._outbox.part - 1:
+            self._removed += 1
+            self._run.remove(names.outbox(self.element, self._removed))
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class PipeLink:
+    """Mailboxes that are pipes: read when there is something.
+
+    Attributes
+    ----------
+    fd : int
+        The descriptor to wait on.
+    """
+
+    due = float("inf")
+
+    def __init__(self, run: RunDirectory, key: str, element: str, inbox: int, outbox: int) -> None:
+        self.key = key
+        self.host = "this machine"
+        self.element = element
+        self.fd = outbox
+        self._inbox = PipeWriter(inbox, run.mark)
+        self._outbox = PipeReader(outbox, run.mark)
+
+    @property
+    def inbox_fd(self) -> int:
+        return self._inbox.fd
+
+    @property
+    def ended(self) -> bool:
+        return self._outbox.ended
+
+    def touch(self, now: float) -> None:
+        """A pipe needs no looking at."""
+
+    def read(self, now: float, busy: bool) -> list[Record]:
+        return self._outbox.read()
+
+    def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
+        self._inbox.put(kind, payload, key)
+
+    def flush(self) -> None:
+        self._inbox.flush()
+
+    @property
+    def waiting(self) -> int:
+        return self._inbox.waiting
+
+    @property
+    def damaged(self) -> int:
+        return self._outbox.scanner.damaged
+
+    def remove_read_parts(self) -> None:
+        """A pipe has no parts."""
+
+    def close(self) -> None:
+        import os
+
+        os.close(self._inbox.fd)
+        os.close(self.fd)
+
+
+Link = FileLink | PipeLink

@@ -1,0 +1,179 @@
+"""Who plays, who is to come, and how many more elements to ask for.
+
+The roster judges agents by their silence and by what the scheduler lists. What becomes of the
+tasks of a lost agent is not its business.
+"""
+
+from collections.abc import Iterable
+from math import ceil
+
+from pypool.engine.actions import Action, Cancel, GiveUp, Policy, Submit
+from pypool.engine.books import AgentBook
+
+EARLY_DEATHS = 3
+SUBMIT_AGAIN_SECONDS = 30.0
+FRESH_SECONDS = 5.0
+"""An element submitted this short a time ago is counted as if it were there."""
+
+ABSENCES = 3
+"""Good answers of the scheduler without an element after which its silence means its end."""
+
+
+class Roster:
+    """See the module.
+
+    Attributes
+    ----------
+    agents : dict of str to AgentBook
+        Every element that may still speak, by its key.
+    playing : dict of str to AgentBook
+        Those that can be dealt to.
+    playing_slots : int
+        Slots of those.
+    """
+
+    def __init__(self, policy: Policy, actions: list[Action]) -> None:
+        self.agents: dict[str, AgentBook] = {}
+        self.playing: dict[str, AgentBook] = {}
+        self.playing_slots = 0
+        self._policy = policy
+        self._actions = actions
+        self._pending: dict[str, AgentBook] = {}
+        self._early_deaths = 0
+        self._submit_not_before = 0.0
+        self._judge_at = 0.0
+
+    @property
+    def deserted(self) -> bool:
+        """Nobody plays and nobody is to come."""
+        return not self.playing and not self._pending
+
+    def expected_slots(self, now: float) -> int:
+        """Slots that play or will do so at any moment."""
+        fresh = (agent for agent in self._pending.values() if now - agent.heard < FRESH_SECONDS)
+        return self.playing_slots + sum(agent.slots for agent in fresh)
+
+    # -- coming and going
+
+    def submitted(self, keys: Iterable[str], now: float) -> None:
+        for key in keys:
+            self.agents[key] = self._pending[key] = AgentBook(key, self._policy.slots, now)
+
+    def refused(self, keys: Iterable[str], why: str, now: float) -> None:
+        for key in keys:
+            agent = self.agents.get(key)
+            if agent is not None:
+                self.remove(agent)
+        self.submit_later(why, now)
+
+    def plays(self, key: str, slots: int | None, now: float) -> AgentBook:
+        """The agent lives: it says hello, or beats although it was given up."""
+        agent = self.agents.get(key)
+        if agent is None:
+            agent = self.agents[key] = AgentBook(key, self._policy.slots, now)
+        self._leaves(agent)
+        agent.slots = slots or agent.slots
+        agent.said_hello = True
+        agent.lost = False
+        agent.was_heard(now)
+        self._early_deaths = 0
+        self.playing[key] = agent
+        self.playing_slots += agent.slots
+        return agent
+
+    def lose(self, agent: AgentBook) -> None:
+        """It plays no more, but may be heard again."""
+        self._leaves(agent)
+        agent.lost = True
+        agent.asked = 0
+
+    def remove(self, agent: AgentBook) -> None:
+        """It will never speak again."""
+        self._leaves(agent)
+        self.agents.pop(agent.key, None)
+
+    def _leaves(self, agent: AgentBook) -> None:
+        self._pending.pop(agent.key, None)
+        if self.playing.pop(agent.key, None) is not None:
+            self.playing_slots -= agent.slots
+
+    def early_death(self, agent: AgentBook, how: str, now: float) -> None:
+        """An element ended before hello: another one is asked for, but not for ever."""
+        self.remove(agent)
+        self._early_deaths += 1
+        if self._early_deaths >= EARLY_DEATHS:
+            self.submit_later(f"{self._early_deaths} elements ended before hello: {how}", now)
+
+    # -- judging
+
+    def listed(self, states: dict[str, str], now: float) -> None:
+        """A good answer of the scheduler: "pending", "running" or "suspended" by element."""
+        for key, agent in self.agents.items():
+            state = states.get(key)
+            agent.absent = 0 if state else agent.absent + 1
+            if state == "suspended":
+                agent.heard = now
+            if state == "running" and agent.running_since is None:
+                agent.running_since = now
+            elif state in ("pending", "suspended"):
+                agent.running_since = None
+        self._judge_at = now
+
+    def asks_scheduler(self, now: float) -> bool:
+        """Whether the scheduler may know what the disk does not tell."""
+        if self._pending:
+            return True
+        return any(self._silent(agent, now) for agent in self.playing.values())
+
+    def _silent(self, agent: AgentBook, now: float) -> bool:
+        return now - agent.heard > self._policy.lease
+
+    def judge(self, now: float) -> list[tuple[AgentBook, str]]:
+        """Agents that have to be given up now, and why. Elements that do not start are seen off.
+
+        Silence is a matter of minutes, so not everybody is looked at each time.
+        """
+        if now < self._judge_at:
+            return []
+        self._judge_at = now + min(1.0, self._policy.lease / 60, self._policy.start_timeout / 60)
+        for agent in list(self._pending.values()):
+            self._judge_pending(agent, now)
+        found = []
+        for agent in self.playing.values():
+            if not self._silent(agent, now):
+                continue
+            if agent.absent >= ABSENCES:
+                found.append((agent, "vanished from the queue"))
+            elif now - agent.heard > 2 * self._policy.lease:
+                self._actions.append(Cancel(agent.key))
+                found.append((agent, "was silent for too long"))
+        return found
+
+    def _judge_pending(self, agent: AgentBook, now: float) -> None:
+        since = agent.running_since
+        timeout = self._policy.start_timeout
+        if since is not None and now - since > timeout:
+            self._actions.append(Cancel(agent.key))
+            self.early_death(agent, f"ran for {timeout:.0f} s without saying hello", now)
+        elif agent.absent >= ABSENCES and self._silent(agent, now):
+            self.early_death(agent, "vanished from the queue without a word", now)
+
+    # -- asking for more
+
+    def order(self, open_tasks: int, now: float) -> None:
+        """Elements for what the open tasks can use, up to `processes` workers."""
+        if not self._policy.submits or now < self._submit_not_before:
+            return
+        wanted = min(self._policy.processes, open_tasks)
+        pending = sum(agent.slots for agent in self._pending.values())
+        missing = wanted - self.playing_slots - pending
+        if missing > 0:
+            self._actions.append(Submit(ceil(missing / self._policy.slots)))
+
+    def submit_later(self, why: str, now: float) -> None:
+        """Submitting makes no sense now. If nobody is there or comes, the callers are told."""
+        self._submit_not_before = now + SUBMIT_AGAIN_SECONDS
+        if self.deserted:
+            self._submit_not_before = now
+            self._early_deaths = 0
+            self._actions.append(GiveUp(why))

@@ -1,0 +1,97 @@
+"""What the dispatcher writes for workers to read: functions and batches; and their removal."""
+
+import os
+from collections import Counter, OrderedDict
+
+from pypool.rundir import batch, names, records
+from pypool.rundir.batch import Place
+from pypool.rundir.messages import Share
+from pypool.rundir.run import RunDirectory
+
+IDLE_FUNCTIONS = 16
+"""Functions that no open batch needs and that are kept for the next call nevertheless."""
+
+
+class Store:
+    """Functions by content, batches by number."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._functions: OrderedDict[bytes, int] = OrderedDict()
+        self._function_of: dict[int, bytes] = {}
+        self._places: dict[int, Place] = {}
+        self._file = 0
+        self._shared_file = 0
+        self._shared_size = names.PART_LIMIT
+        self._users: Counter[int] = Counter()
+
+    def add(
+        self, number: int, call: int, function: bytes, digest: bytes, items: list[bytes]
+    ) -> None:
+        """Writes a batch, and its function unless it is there already.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take them; nothing refers to what was written.
+        """
+        self._write_function(digest, function)
+        pieces = batch.encode(self._run.mark, number, call, digest, items)
+        size = sum(map(len, pieces))
+        if size < names.INLINE_LIMIT:
+            file, offset = self._room_for(size)
+        else:
+            file, offset = self._next_file(), 0
+        self._run.write(names.batches(file), pieces, offset)
+        if file == self._shared_file:
+            self._shared_size += size
+        self._users[file] += 1
+        self._places[number] = Place(number, file, offset)
+        self._functions[digest] += 1
+        self._function_of[number] = digest
+
+    def share(self, number: int, first: int, last: int, attempt: int, seconds: float) -> Share:
+        """The share as it goes into an inbox."""
+        place = self._places[number]
+        return Share(number, place.file, place.offset, first, last, attempt, seconds)
+
+    def remove(self, number: int) -> None:
+        """Nobody will read this batch again: its file goes when that holds for all in it."""
+        place = self._places.pop(number)
+        self._users[place.file] -= 1
+        if not self._users[place.file] and place.file != self._shared_file:
+            del self._users[place.file]
+            self._run.remove(names.batches(place.file))
+        self._release_function(self._function_of.pop(number))
+
+    def _write_function(self, digest: bytes, function: bytes) -> None:
+        if digest in self._functions:
+            self._functions.move_to_end(digest)
+            return
+        head = records.header(self._run.mark, records.FUNCTION, function, key=0)
+        name = names.function(digest.hex())
+        self._run.write(name, [head, function])
+        self._functions[digest] = 0
+
+    def _release_function(self, digest: bytes) -> None:
+        self._functions[digest] -= 1
+        idle = [each for each, users in self._functions.items() if not users]
+        for each in idle[: max(0, len(idle) - IDLE_FUNCTIONS)]:
+            del self._functions[each]
+            self._run.remove(names.function(each.hex()))
+
+    def _room_for(self, size: int) -> tuple[int, int]:
+        """File and offset for a small batch."""
+        if self._shared_size + size > names.PART_LIMIT:
+            old = self._shared_file
+            self._shared_file = self._next_file()
+            self._shared_size = 0
+            if old and not self._users[old]:
+                del self._users[old]
+                self._run.remove(names.batches(old))
+        return self._shared_file, self._shared_size
+
+    def _next_file(self) -> int:
+        self._file += 1
+        os.close(self._run.open_file(names.batches(self._file), os.O_WRONLY | os.O_CREAT))
+        return self._file

@@ -1,0 +1,90 @@
+"""Elements of `pypool.local.Pool`: one agent with all the workers, as a child process.
+
+It is executed, not forked, and reached through pipes; that it is gone is learned from its
+process, that the driver is gone it learns from its pipe.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pypool.engine.links import Link, PipeLink
+from pypool.engine.submission import Ended, News
+from pypool.rundir import names
+from pypool.rundir.run import RunDirectory
+
+START = Path(__file__).parents[1] / "worker" / "start.py"
+PATIENCE = 5.0
+
+
+def private_directory() -> str:
+    """Where batches and large results of local pools lie: in memory, if there is such a place."""
+    memory = "/dev/shm"
+    return memory if os.access(memory, os.W_OK) else tempfile.gettempdir()
+
+
+class LocalElements:
+    """One element at a time, on this machine."""
+
+    next_look = float("inf")
+    waits_for_command = False
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._agents: dict[str, subprocess.Popen[bytes]] = {}
+        self._links: dict[str, PipeLink] = {}
+        self._count = 0
+        run.make_directory(f"{names.ELEMENTS}/local")
+
+    def submit(self, elements: int, now: float) -> list[Link]:
+        """Starts an agent."""
+        key = f"local/{self._count}"
+        element = names.element("local", self._count)
+        self._count += 1
+        self._run.make_directory(element)
+        its_inbox, inbox = os.pipe()
+        outbox, its_outbox = os.pipe()
+        argv = [sys.executable, str(START), self._run.path, element]
+        self._agents[key] = subprocess.Popen(
+            [*argv, str(its_inbox), str(its_outbox)],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(its_inbox, its_outbox),
+            start_new_session=True,
+        )
+        os.close(its_inbox)
+        os.close(its_outbox)
+        self._links[key] = PipeLink(self._run, key, element, inbox, outbox)
+        return [self._links[key]]
+
+    def advance(self, now: float, asks: bool) -> Iterator[News]:
+        for key, link in list(self._links.items()):
+            if link.ended:
+                code = self._agents.pop(key).wait()
+                del self._links[key]
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                yield Ended(key, f"ended with {how}")
+
+    def cancel(self, keys: list[str]) -> None:
+        for key in keys:
+            if key in self._agents:
+                self._agents[key].kill()
+
+    def forget(self, key: str) -> None:
+        """The agent has said goodbye; it is waited for at the end."""
+
+    def end(self, keys_pending: list[str], at_once: bool) -> None:
+        """The agents have been told to stop; who does not is killed, with its workers."""
+        for agent in self._agents.values():
+            try:
+                agent.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                agent.kill()
+                agent.wait()
+        shutil.rmtree(self._run.path, ignore_errors=True)
+
+    def explain(self) -> str:
+        return "What the agent said stands on this program's standard error."

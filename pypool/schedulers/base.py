@@ -1,0 +1,239 @@
+"""What every scheduler adapter offers, and the one place that starts a scheduler's command.
+
+Nothing here waits: an adapter gives a `Pending` answer, and the dispatcher asks it now and then
+whether it is there. A command that does not end within its time limit is killed and counts as
+"no answer", which is evidence of nothing.
+"""
+
+import logging
+import os
+import shlex
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import IO, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from pypool.errors import PoolError
+
+log = logging.getLogger("pypool")
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+COMMAND_TIMEOUT = 60.0
+"""Seconds; clients of Slurm were seen to give up by themselves after 10 to 18."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that has ended.
+
+    Attributes
+    ----------
+    code : int or None
+        Its exit code; None if it was killed because its time was over.
+    """
+
+    argv: tuple[str, ...]
+    code: int | None
+    stdout: str
+    stderr: str
+
+    def told(self) -> str:
+        """The command and what came back, for a message."""
+        end = "was killed: no answer in time" if self.code is None else f"exit code {self.code}"
+        said = (self.stderr.strip() + "\n" + self.stdout.strip()).strip() or "(it said nothing)"
+        return f"    {shlex.join(self.argv)}\n{end}:\n    " + said.replace("\n", "\n    ")
+
+
+class CommandError(PoolError):
+    """A scheduler's command gave no usable answer."""
+
+
+class Pending(Protocol[T_co]):
+    """An answer that may not be there yet."""
+
+    def done(self) -> bool: ...
+
+    def value(self) -> T_co:
+        """The answer, once done; or raises what came instead."""
+        ...
+
+
+class Answered(Generic[T]):
+    """An answer that is there at once."""
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    def done(self) -> bool:
+        return True
+
+    def value(self) -> T:
+        return self._value
+
+
+class Command(Generic[T]):
+    """A running command, and how to read what it will have printed.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Never a line for a shell.
+    environment : mapping
+        All that the command sees of the driver's environment.
+    read : callable
+        Makes the answer of the completed command, or raises.
+    timeout : float
+        Seconds until it is killed.
+    """
+
+    def __init__(
+        self,
+        argv: Iterable[str],
+        environment: Mapping[str, str],
+        read: Callable[[Completed], T],
+        timeout: float = COMMAND_TIMEOUT,
+    ) -> None:
+        self._argv = tuple(argv)
+        self._read = read
+        self._deadline = time.monotonic() + timeout
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the command
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._completed: Completed | None = None
+        log.debug("runs %s", shlex.join(self._argv))
+        try:
+            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._errors,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._process = None
+            told = f"cannot be run: {error.strerror}"
+            self._completed = Completed(self._argv, 127, "", told)
+
+    def done(self) -> bool:
+        if self._completed is None and self._process is not None:
+            code = self._process.poll()
+            if code is None and time.monotonic() > self._deadline:
+                self._process.kill()
+                self._process.wait()
+            elif code is None:
+                return False
+            self._completed = Completed(
+                self._argv, code, _all_of(self._output), _all_of(self._errors)
+            )
+        return True
+
+    def value(self) -> T:
+        if self._completed is None:
+            raise RuntimeError("the command has not ended")
+        return self._read(self._completed)
+
+
+def wait(pending: Pending[T], timeout: float = COMMAND_TIMEOUT) -> T | None:
+    """Waits for the answer; None if it does not come in time."""
+    deadline = time.monotonic() + timeout
+    while not pending.done():
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
+    return pending.value()
+
+
+Phase = Literal["pending", "running", "suspended", "ended"]
+
+
+class ElementState(NamedTuple):
+    """What the scheduler says of one array element.
+
+    Attributes
+    ----------
+    phase : str
+        What it means to us.
+    word : str
+        How it ended, in our words, or the scheduler's own word.
+    reason : str
+        The scheduler's reason, if it gives one.
+    """
+
+    phase: Phase
+    word: str
+    reason: str = ""
+
+
+Element = tuple[str, int]
+"""Job id and index."""
+
+
+class Scheduler(ABC):
+    """One scheduler's commands."""
+
+    name: ClassVar[str]
+    interval: ClassVar[float | None] = None
+    """Seconds between two looks at the queue, if looking costs next to nothing."""
+
+    @abstractmethod
+    def submit(self, script: str, token: str, elements: int) -> Pending[str]:
+        """Submits an array of the job script; gives the job id, or raises SubmitError."""
+
+    @abstractmethod
+    def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
+        """What the scheduler knows of these jobs' elements, or raises CommandError."""
+
+    @abstractmethod
+    def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
+        """Cancels whole jobs and single elements, with one command."""
+
+    def explain(self, job: str) -> Pending[str]:
+        """What else the scheduler has to say of a job that ended; for messages only."""
+        return Answered("")
+
+    def log_file(self, job: str, index: int) -> str:
+        """The element's log in the run's scheduler directory."""
+        return f"{job}_{index}.out"
+
+
+_SECRET = ("TOKEN", "SECRET", "PASS", "KEY")
+_SCHEDULER = (
+    "SLURM_", "SLURMD_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SACCT_", "SALLOC_", "SRUN_",
+    "SINFO_", "PMI", "OMPI_", "PBS_", "SGE_",
+)  # fmt: skip
+_SHELL = ("BASH_FUNC_",)
+_DROPPED = frozenset(
+    {"BASH_ENV", "ENV", "JOB_ID", "JOB_NAME", "TASK_ID", "XDG_RUNTIME_DIR"}
+    | {"DBUS_SESSION_BUS_ADDRESS", "SHELLOPTS", "BASHOPTS"}
+)
+_KEPT = frozenset({"SLURM_CONF", "SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"})
+
+
+def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which commands are run, and which travels to the elements.
+
+    Left out are the variables by which an outer job or the user's habits would change what the
+    scheduler's commands do or print, what makes shells run code, and what looks like a secret.
+    """
+    given = os.environ if environment is None else environment
+    return {
+        name: value
+        for name, value in given.items()
+        if name in _KEPT
+        or not (
+            name.startswith(_SCHEDULER + _SHELL)
+            or name in _DROPPED
+            or any(word in name.upper() for word in _SECRET)
+        )
+    }
+
+
+def _all_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    with file:
+        return file.read().decode(errors="replace")

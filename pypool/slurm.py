@@ -1,0 +1,11 @@
+"""`pypool.slurm.Pool`: a pool of workers in Slurm's array jobs."""
+
+from typing import ClassVar
+
+from pypool import pool
+
+
+class Pool(pool.Pool):
+    """As `pypool.Pool`, on Slurm."""
+
+    _scheduler: ClassVar[str | None] = "slurm"

@@ -1,0 +1,111 @@
+"""Who may import whom: imports go downwards only, and workers load little."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pypool
+
+PACKAGE = Path(pypool.__file__).parent
+
+# Each row may import what stands in the rows below it, and its own row.
+LAYERS = [
+    {"local", "slurm", "shell"},
+    {"pool"},
+    {"engine"},
+    {"results", "schedulers", "worker", "config"},
+    {"rundir"},
+    {"pickling", "by_value", "errors", "version"},
+]
+# Whose imports are narrower than their row.
+NARROW = {
+    "worker": {"worker", "rundir", "pickling", "errors", "version"},
+    "schedulers": {"schedulers", "errors"},
+    "results": {"results"},
+    "config": {"config"},
+    "rundir": {"rundir", "errors"},
+}
+WORKER_MUST_NOT_LOAD = {
+    "asyncio",
+    "cloudpickle",
+    "dataclasses",
+    "filelock",
+    "jinja2",
+    "logging",
+    "multiprocessing",
+    "numpy",
+    "pathlib",
+    "subprocess",
+    "threading",
+    "typing",
+}
+
+
+def area(module: str) -> str:
+    """The file or folder of the package that a module belongs to."""
+    return module.split(".")[1]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Areas of the package that a file imports when it is loaded or later, but not for types."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pypool"):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {area(name) for name in (names if node.module == "pypool" else [node.module])}
+        elif isinstance(node, ast.Import):
+            found |= {area(a.name) for a in node.names if a.name.startswith("pypool.")}
+    return found
+
+
+def files() -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downwards(path: Path) -> None:
+    """A module imports its own layer and those below it, nothing above."""
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    row = next(number for number, layer in enumerate(LAYERS) if own in layer)
+    allowed = NARROW.get(own) or set().union(*LAYERS[row:])
+    assert imports_of(path) <= allowed
+
+
+def test_deal_does_no_input_or_output() -> None:
+    """Dealing imports nothing that could read a file, a clock or a scheduler."""
+    for name in ("deal", "books", "ranges"):
+        tree = ast.parse((PACKAGE / "engine" / f"{name}.py").read_text())
+        loaded = {
+            alias.name.split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        } | {
+            (node.module or "").split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+        }
+        assert not loaded & {"os", "io", "time", "pathlib", "subprocess", "socket", "threading"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_agent_and_worker_load_little() -> None:
+    """An agent with its workers loads none of what only the driver needs."""
+    bare = loaded_by("pass")
+    loaded = loaded_by("import pypool.worker.agent") - bare
+    assert loaded & WORKER_MUST_NOT_LOAD == set()
+    assert not [name for name in loaded if name.startswith(("pypool.engine", "pypool.schedulers"))]
+
+
+def test_importing_pypool_loads_no_engine() -> None:
+    """`import pypool` alone is cheap: names are loaded on first use."""
+    loaded = loaded_by("import pypool")
+    assert not {"pypool.pool", "pypool.engine", "cloudpickle", "numpy"} & loaded
