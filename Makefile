@@ -17,7 +17,7 @@ help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: .venv/.demo ## the tutorial's example on this machine
-	@$(BIN)/python tutorial/demo.py
+	@$(BIN)/python tutorial/demo.py --pool local
 
 test: check ## check, then the suite; as root with a Slurm cluster on this machine
 	@tests/clusters/suite -m "not slow" $(TESTS)

@@ -75,7 +75,7 @@ class AsyncResult:
     def fail(self, error: BaseException) -> None:
         """The call as a whole cannot be completed."""
         if not self._event.is_set():
-            self._failure = error
+            self._failure = error.with_traceback(None)  # the reader's own frames say nothing
             self._event.set()
 
     def _first_error(self) -> BaseException:

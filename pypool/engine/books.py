@@ -1,12 +1,11 @@
-"""What the dealer has written down: batches, agents, shares, losses, run times.
+"""What the dealer has written down: batches, agents, shares, losses.
 
-Plain data with the smallest operations that keep it consistent; the rules are in `deal`.
+Plain data with the smallest operations that keep it consistent; the rules are in `deal`,
+`roster` and `sizes`.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from statistics import median
 
 from pypool.engine.ranges import Range, Ranges
 
@@ -34,23 +33,11 @@ class Loss:
 
 
 @dataclass(slots=True)
-class Again:
-    """A task to be dealt once more, by itself.
-
-    Attributes
-    ----------
-    alone : bool
-        It is suspected of having killed an element: its agent gets nothing else meanwhile.
-    """
-
-    index: int
-    attempt: int
-    alone: bool
-
-
-@dataclass(slots=True)
 class BatchBook:
     """One batch.
+
+    Every OPEN task either waits, in one of three sets of ranges, or is in the hands of exactly
+    one agent that plays.
 
     Attributes
     ----------
@@ -61,9 +48,11 @@ class BatchBook:
     left : int
         Tasks that are OPEN.
     todo : Ranges
-        OPEN tasks that nobody holds and that were never lost.
-    again : deque of Again
-        OPEN tasks that nobody holds and that were.
+        Waiting tasks that were never lost.
+    again : Ranges
+        Waiting tasks that were: each is dealt by itself.
+    suspects : Ranges
+        Those of them that may have killed an element: their agent gets nothing else meanwhile.
     unanswered_shares : int
         Shares that their agent has not answered to the end, so it may still read the batch.
     kept : bool
@@ -76,11 +65,24 @@ class BatchBook:
     chunk: int
     state: bytearray
     left: int
-    todo: Ranges
-    again: deque[Again] = field(default_factory=deque)
+    todo: Ranges = field(default_factory=Ranges)
+    again: Ranges = field(default_factory=Ranges)
+    suspects: Ranges = field(default_factory=Ranges)
     losses: dict[int, Loss] = field(default_factory=dict)
     unanswered_shares: int = 0
     kept: bool = False
+
+    @classmethod
+    def new(cls, number: int, count: int, function: str, chunk: int) -> "BatchBook":
+        """A batch of which every task waits."""
+        book = cls(number, count, function, max(chunk, 1), bytearray(count), count)
+        book.todo.add(0, count)
+        return book
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that could be dealt."""
+        return len(self.todo) + len(self.again) + len(self.suspects)
 
     def open_in(self, first: int, last: int) -> Iterator[Range]:
         """The OPEN tasks among first, ..., last - 1."""
@@ -99,15 +101,32 @@ class BatchBook:
         if count:
             self.state[first:last] = bytes([CLOSED]) * (last - first)
             self.left -= count
+            self.take_from_waiting(first, last)
         return count
 
     def close_all(self) -> None:
         self.close(0, self.count)
 
-    @property
-    def waiting(self) -> int:
-        """Tasks that could be dealt."""
-        return len(self.todo) + len(self.again)
+    def wait(self, first: int, last: int, alone: bool = False) -> None:
+        """Those of these tasks that are OPEN are in nobody's hands any more."""
+        for begin, end in self.open_in(first, last):
+            if alone:
+                self.suspects.add(begin, end)
+                continue
+            self.todo.add(begin, end)
+            for index in self._lost_before(begin, end):
+                self.todo.remove(index, index + 1)
+                self.again.add(index, index + 1)
+
+    def _lost_before(self, first: int, last: int) -> list[int]:
+        if len(self.losses) < last - first:
+            return [index for index in self.losses if first <= index < last]
+        return [index for index in range(first, last) if index in self.losses]
+
+    def take_from_waiting(self, first: int, last: int) -> list[Range]:
+        """Takes out those of these tasks that wait, and gives them."""
+        kinds = (self.todo, self.again, self.suspects)
+        return [each for kind in kinds if kind for each in kind.remove(first, last)]
 
 
 @dataclass(slots=True)
@@ -150,8 +169,16 @@ class AgentBook:
         Good answers of the scheduler in a row that did not list it.
     asked : int
         The number of the request to return work that it has not answered, or 0.
+    asked_at : float
+        When that was.
     not_before : float
         When it may be asked again.
+    in_vain : int
+        How often in a row it was asked and had nothing to return.
+    shares : dict of int to ShareBook
+        What it holds, in the order in which it was dealt.
+    lost_shares : dict of int to ShareBook
+        What it held when it was lost.
     """
 
     key: str
@@ -162,7 +189,9 @@ class AgentBook:
     running_since: float | None = None
     absent: int = 0
     asked: int = 0
+    asked_at: float = 0.0
     not_before: float = 0.0
+    in_vain: int = 0
     shares: dict[int, ShareBook] = field(default_factory=dict)
     lost_shares: dict[int, ShareBook] = field(default_factory=dict)
 
@@ -180,33 +209,55 @@ class AgentBook:
         """Tasks of which it has said nothing yet."""
         return sum(len(share.silent) for share in self.shares.values())
 
+    @property
+    def alone(self) -> bool:
+        """It has a suspect in hand."""
+        return any(share.alone for share in self.shares.values())
 
-class Estimates:
-    """Run times by function: the median of the last ones, kept between calls.
+    @property
+    def idle_slots(self) -> int:
+        """Slots without a task, as far as it has told."""
+        return max(self.slots - self.in_hand, 0)
 
-    One history for all functions was seen to double the makespan of long tasks after a run of
-    no-ops.
-    """
+    @property
+    def has_spare(self) -> bool:
+        """It holds a share of which nothing can have begun, so that no slot waits for the next."""
+        free = self.slots
+        for share in self.shares.values():
+            if free <= 0:
+                return True
+            free -= len(share.silent)
+        return False
 
-    REMEMBERED = 64
-    FUNCTIONS = 1000
+    def unbegun(self) -> Iterator[tuple[ShareBook, int]]:
+        """Its shares, each with how many tasks of it cannot have begun."""
+        free = self.slots
+        for share in self.shares.values():
+            count = len(share.silent)
+            yield share, max(count - max(free, 0), 0)
+            free -= count
 
-    def __init__(self) -> None:
-        self._seconds: dict[str, deque[float]] = {}
-        self._medians: dict[str, float] = {}
+    def was_heard(self, now: float) -> None:
+        self.heard = now
+        self.absent = 0
 
-    def add(self, function: str, seconds: list[float]) -> None:
-        if function not in self._seconds and len(self._seconds) >= self.FUNCTIONS:
-            oldest = next(iter(self._seconds))
-            del self._seconds[oldest]
-            self._medians.pop(oldest, None)
-        history = self._seconds.setdefault(function, deque(maxlen=self.REMEMBERED))
-        history.extend(seconds[:: max(1, len(seconds) // 16)])
-        self._medians.pop(function, None)
+    def spoke_of(self, book: BatchBook, first: int, last: int) -> list[Range]:
+        """It has nothing more to say of these tasks. Gives those that it held and that are open.
 
-    def get(self, function: str) -> float | None:
-        """Seconds that a task of this function takes, if one was ever seen."""
-        found = self._medians.get(function)
-        if found is None and function in self._seconds:
-            found = self._medians[function] = median(self._seconds[function])
-        return found
+        Shares of which it has told everything are closed.
+        """
+        held: list[Range] = []
+        for share in list(self.shares.values()):
+            if share.batch is book and (told := share.silent.remove(first, last)):
+                held += told
+                if not share.silent:
+                    self.close_share(share)
+        for share in self.lost_shares.values():
+            if share.batch is book:
+                share.silent.remove(first, last)
+        return [each for begin, end in held for each in book.open_in(begin, end)]
+
+    def close_share(self, share: ShareBook) -> None:
+        """The agent will not read the share's batch again."""
+        del self.shares[share.number]
+        share.batch.unanswered_shares -= 1

@@ -5,6 +5,7 @@ shell, or for the scheduler's directives, by the template's own filters.
 """
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import jinja2
 import pypool
 from pypool.config import Options
 from pypool.errors import SubmitError
+from pypool.rundir import names
 
 TEMPLATES = Path(pypool.__file__).parent / "templates"
+MIB = 1 << 20
 START = Path(pypool.__file__).parent / "worker" / "start.py"
 
 
@@ -31,6 +34,11 @@ def render(scheduler: str, options: Options, run: str, python: str) -> str:
         The run directory, absolute.
     python : str
         The interpreter that runs the agent.
+
+    Raises
+    ------
+    SubmitError
+        If a value cannot stand in a job script, or the template is not in order.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -42,18 +50,23 @@ def render(scheduler: str, options: Options, run: str, python: str) -> str:
     )
     environment.filters["quote"] = lambda value: shlex.quote(_one_line(value))
     environment.filters["directive"] = directive
+    environment.filters["pattern"] = pattern
     memory = options.memory
-    return environment.get_template(f"{scheduler}.sh.j2").render(
-        name=scheduler,
-        python=python,
-        start=str(START),
-        run=run,
-        log=f"{run.replace('%', '%%')}/scheduler/%A_%a.out",
-        queue=options.queue,
-        time=None if options.time is None else days_and_time(options.time),
-        memory=None if memory is None else -(-memory // (1 << 20)) * options.workers_per_element,
-        cpus=None if options.cpus is None else options.cpus * options.workers_per_element,
-    )
+    values = {
+        "name": scheduler,
+        "python": python,
+        "start": str(START),
+        "run": run,
+        "logs": f"{run}/{names.SCHEDULER}",
+        "queue": options.queue,
+        "time": None if options.time is None else days_and_time(options.time),
+        "memory": None if memory is None else -(-memory // MIB) * options.workers_per_element,
+        "cpus": None if options.cpus is None else options.cpus * options.workers_per_element,
+    }
+    try:
+        return environment.get_template(f"{scheduler}.sh.j2").render(values)
+    except jinja2.TemplateError as error:
+        raise SubmitError(_what_is_wrong(scheduler, error, values)) from error
 
 
 def days_and_time(seconds: float) -> str:
@@ -66,8 +79,31 @@ def days_and_time(seconds: float) -> str:
 
 
 def directive(value: Any) -> str:
-    """Quotes a value for a line of directives, which schedulers read like a shell's words."""
-    return shlex.quote(_one_line(value))
+    """Quotes a value for a line of sbatch's directives.
+
+    They are read like a shell's words, but that a backslash takes the next character as it is
+    between quotes too.
+    """
+    return shlex.quote(_one_line(value)).replace("\\", "\\\\")
+
+
+def pattern(path: Any) -> str:
+    """A path in the pattern of a log file's name. Slurm fills in none that has a backslash."""
+    text = str(path)
+    if "\\" in text:
+        raise SubmitError(
+            f"{text!r} has a backslash: Slurm cannot write log files there. Choose another work_dir"
+        )
+    return text.replace("%", "%%")
+
+
+def _what_is_wrong(
+    scheduler: str, error: jinja2.TemplateError, values: Mapping[str, object]
+) -> str:
+    told = f"The job script cannot be made from {TEMPLATES}/{scheduler}.sh.j2"
+    if isinstance(error, jinja2.TemplateSyntaxError) and error.filename:
+        told += f" ({error.filename}, line {error.lineno})"
+    return f"{told}: {error.message}. Templates may use {', '.join(sorted(values))}."
 
 
 def _one_line(value: Any) -> str:

@@ -41,12 +41,8 @@ class Roster:
         self._pending: dict[str, AgentBook] = {}
         self._early_deaths = 0
         self._submit_not_before = 0.0
+        self._trouble = ""
         self._judge_at = 0.0
-
-    @property
-    def deserted(self) -> bool:
-        """Nobody plays and nobody is to come."""
-        return not self.playing and not self._pending
 
     def expected_slots(self, now: float) -> int:
         """Slots that play or will do so at any moment."""
@@ -59,12 +55,12 @@ class Roster:
         for key in keys:
             self.agents[key] = self._pending[key] = AgentBook(key, self._policy.slots, now)
 
-    def refused(self, keys: Iterable[str], why: str, now: float) -> None:
+    def refused(self, keys: Iterable[str], why: str) -> None:
         for key in keys:
             agent = self.agents.get(key)
             if agent is not None:
                 self.remove(agent)
-        self.submit_later(why, now)
+        self.has_trouble(why)
 
     def plays(self, key: str, slots: int | None, now: float) -> AgentBook:
         """The agent lives: it says hello, or beats although it was given up."""
@@ -97,12 +93,12 @@ class Roster:
         if self.playing.pop(agent.key, None) is not None:
             self.playing_slots -= agent.slots
 
-    def early_death(self, agent: AgentBook, how: str, now: float) -> None:
+    def early_death(self, agent: AgentBook, how: str) -> None:
         """An element ended before hello: another one is asked for, but not for ever."""
         self.remove(agent)
         self._early_deaths += 1
         if self._early_deaths >= EARLY_DEATHS:
-            self.submit_later(f"{self._early_deaths} elements ended before hello: {how}", now)
+            self.has_trouble(f"{self._early_deaths} elements ended before hello: {how}")
 
     # -- judging
 
@@ -154,26 +150,41 @@ class Roster:
         timeout = self._policy.start_timeout
         if since is not None and now - since > timeout:
             self._actions.append(Cancel(agent.key))
-            self.early_death(agent, f"ran for {timeout:.0f} s without saying hello", now)
+            self.early_death(agent, f"ran for {timeout:.0f} s without saying hello")
         elif agent.absent >= ABSENCES and self._silent(agent, now):
-            self.early_death(agent, "vanished from the queue without a word", now)
+            self.early_death(agent, "vanished from the queue without a word")
 
     # -- asking for more
 
     def order(self, open_tasks: int, now: float) -> None:
-        """Elements for what the open tasks can use, up to `processes` workers."""
-        if not self._policy.submits or now < self._submit_not_before:
-            return
-        wanted = min(self._policy.processes, open_tasks)
-        pending = sum(agent.slots for agent in self._pending.values())
-        missing = wanted - self.playing_slots - pending
-        if missing > 0:
-            self._actions.append(Submit(ceil(missing / self._policy.slots)))
+        """Elements for what the open tasks can use, up to `processes` workers.
 
-    def submit_later(self, why: str, now: float) -> None:
-        """Submitting makes no sense now. If nobody is there or comes, the callers are told."""
+        After trouble they are asked for later. If nobody is there or comes, the callers are told.
+        """
+        if self._trouble:
+            self._meet_trouble(open_tasks, now)
+        elif self._policy.submits and now >= self._submit_not_before:
+            self._submit_for(open_tasks)
+
+    def _submit_for(self, open_tasks: int) -> None:
+        slots = self._policy.slots
+        there = self.playing_slots + sum(agent.slots for agent in self._pending.values())
+        usable = ceil((min(self._policy.processes, open_tasks) - there) / slots)
+        room = (self._policy.processes - there) // slots
+        elements = min(usable, room if there else max(room, 1))
+        if elements > 0:
+            self._actions.append(Submit(elements))
+
+    def has_trouble(self, why: str) -> None:
+        """Submitting makes no sense for now."""
+        self._trouble = why
+
+    def _meet_trouble(self, open_tasks: int, now: float) -> None:
+        why, self._trouble = self._trouble, ""
         self._submit_not_before = now + SUBMIT_AGAIN_SECONDS
-        if self.deserted:
-            self._submit_not_before = now
-            self._early_deaths = 0
+        if self.playing or self._pending:
+            return
+        self._submit_not_before = now
+        self._early_deaths = 0
+        if open_tasks:
             self._actions.append(GiveUp(why))

@@ -8,11 +8,13 @@ whether it is there. A command that does not end within its time limit is killed
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -118,13 +120,14 @@ class Command(Generic[T]):
             self._process = None
             told = f"cannot be run: {error.strerror}"
             self._completed = Completed(self._argv, 127, "", told)
+            self._output.close()
+            self._errors.close()
 
     def done(self) -> bool:
         if self._completed is None and self._process is not None:
             code = self._process.poll()
             if code is None and time.monotonic() > self._deadline:
-                self._process.kill()
-                self._process.wait()
+                _kill_all(self._process)
             elif code is None:
                 return False
             self._completed = Completed(
@@ -211,7 +214,11 @@ _DROPPED = frozenset(
     {"BASH_ENV", "ENV", "JOB_ID", "JOB_NAME", "TASK_ID", "XDG_RUNTIME_DIR"}
     | {"DBUS_SESSION_BUS_ADDRESS", "SHELLOPTS", "BASHOPTS"}
 )
-_KEPT = frozenset({"SLURM_CONF", "SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"})
+_KEPT = frozenset(
+    {"SLURM_CONF", "SLURM_CLUSTERS"}
+    | {"SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"}
+)
+"""Where the scheduler is: without these its commands ask another one, or none."""
 
 
 def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -231,6 +238,13 @@ def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str,
             or any(word in name.upper() for word in _SECRET)
         )
     }
+
+
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    """The command and what it has started: it leads a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _all_of(file: IO[bytes]) -> str:

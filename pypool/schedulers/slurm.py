@@ -114,8 +114,13 @@ def read_queue(done: Completed) -> dict[Element, ElementState]:
         raise CommandError(f"Slurm gives no answer. What was run:\n{done.told()}")
     states = {}
     for line in done.stdout.splitlines():
-        job, index, word, reason = line.split("|", 3)
-        if index.isdigit():
+        if not line.strip() or line.startswith("CLUSTER: "):
+            continue  # with SLURM_CLUSTERS each cluster's rows have a title
+        row = line.split("|", 3)
+        if len(row) < 4:
+            raise CommandError(f"Slurm's answer cannot be read. What was run:\n{done.told()}")
+        job, index, word, reason = row
+        if index.isdecimal():
             states[job, int(index)] = element_state(word, reason)
     return states
 

@@ -6,28 +6,30 @@ exit codes of its own. The same agent serves the cluster, with files as mailboxe
 `pypool.local.Pool`, with pipes.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import signal
 import sys
 import time
 from collections import deque
-from types import FrameType
 
 from pypool.errors import RunDirectoryError
-from pypool.rundir import names, records
-from pypool.rundir.mailbox import (
-    FileReader,
-    OutboxWriter,
-    PipeReader,
-    PipeWriter,
-    TakenOver,
-)
-from pypool.rundir.messages import DEFAULT_LINGER, Share, pack, unpack
-from pypool.rundir.records import Record
+from pypool.rundir import records
+from pypool.rundir.mailbox import TakenOver
+from pypool.rundir.messages import DEFAULT_LINGER, Share, unpack
 from pypool.rundir.run import RunDirectory
 from pypool.version import VERSION
+from pypool.worker.admission import own, unfit
+from pypool.worker.mail import HELD_BYTES, Mail
 from pypool.worker.slots import Held, Outcome, Piece, Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from pypool.rundir.records import Record
 
 # Exit codes. Never 99 or 100: Grid Engine reruns and holds on those.
 LEFT = 0
@@ -35,11 +37,8 @@ REFUSED = 3
 DISK = 4
 OWNED = 5
 
-HELD_BYTES = 64 << 20
-"""With this much waiting for the disk the agent reads no more outcomes, so workers wait."""
-
 DISK_PATIENCE = 600.0
-SHORTEST_SLEEP = 0.0005
+LAST_WORD_PATIENCE = 5.0
 EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
 
@@ -49,102 +48,107 @@ class Agent:
 
     def __init__(self, run: RunDirectory, element: str, pipes: tuple[int, int] | None) -> None:
         info = run.info
+        now = time.monotonic()
         self._run = run
-        self._element = element
-        self._pipes = pipes
-        self._agents = int(info["elements"])
+        self._mail = Mail(run, element, pipes, now)
         self._slots = [
             Slot(number, run, element, prints_to_file=pipes is None)
             for number in range(info["workers_per_element"])
         ]
-        self._inbox: FileReader | PipeReader
-        self._outbox: OutboxWriter | PipeWriter
-        if pipes is None:
-            self._inbox = FileReader(run.open_file, names.inbox(element), run.mark)
-            self._outbox = OutboxWriter(run.open_file, element, run.mark)
-        else:
-            self._inbox = PipeReader(pipes[0], run.mark)
-            self._outbox = PipeWriter(pipes[1], run.mark)
-        self._driver = FileReader(run.open_file, names.DRIVER, run.mark)
-        self._driver_waits = False
         self._todo: deque[Piece] = deque()
         self._held: dict[int, Held] = {}
         self._read_to = 0
-        self._outcomes: dict[int, list[bytes]] = {}
-        self._outcome_bytes = 0
-        self._news = False
-        self._early_deaths = 0
-        self._linger: float = DEFAULT_LINGER
-        self._end: float | None = None
-        self._longest_task = 0.0
         self._reason: str | None = None
-        now = time.monotonic()
-        self._active = self._flushed = self._driver_seen = now
-        self._inbox_due = now
-        self._beat_every = min(max(self._agents / 100, 10.0), 60.0)
-        self._beat_due = now + self._beat_every
-        self._flush_every = max(0.1, self._agents / 500) if pipes is None else 0.01
-        self._longest_sleep = min(max(self._agents / 500, 0.02), 20.0)
-        self._disk_trouble: float | None = None
-        if info["time"] is not None:
-            self._end = now + float(info["time"])
-
-    # -- the life of an agent
+        self._early_deaths = 0
+        self._linger = DEFAULT_LINGER if pipes is None else float("inf")
+        self._longest_task = 0.0
+        self._end = None if info["time"] is None else now + float(info["time"])
+        self._beat_every = min(max(info["elements"] / 100, 10.0), 60.0)
+        self._beat_at = now + self._beat_every
 
     def play(self) -> int:
         """Works until there is a reason to leave; gives the exit code."""
+        self._prepare_signals()
+        self._mail.read_driver(time.monotonic())
+        if self._mail.stopped:
+            self._reason = "stop"
+        else:
+            self._say_hello()
+        while self._reason is None:
+            now = time.monotonic()
+            for record in self._mail.read(now, self._has_enough()):
+                self._take(record)
+            self._feed(now)
+            self._report(now)
+            self._check_leaving(now)
+            if self._reason is None:
+                self._wait(now)
+                self._collect()
+        return self._leave()
+
+    def refuse(self, why: str) -> None:
+        """Says why no task can be run here, and leaves."""
+        print(f"pypool: {why}", file=sys.stderr, flush=True)
+        self._mail.put(records.REFUSED, {"why": why})
+        self._mail.flush(time.monotonic())
+        self._reason = "refused"
+
+    # -- coming and going
+
+    def _prepare_signals(self) -> None:
+        self._wake, self._wakeup = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._wakeup, False)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        wake, wakeup = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(wakeup, False)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        self._wake = wake
-        self._own_fds = [wake, wakeup, *(self._pipes or ())]
-        self._read_driver()
-        if self._reason is None:
-            self._say_hello()
-        while self._reason is None:
-            self._round()
-        return self._leave()
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
         self._reason = self._reason or "signal"
 
-    def _round(self) -> None:
-        now = time.monotonic()
-        if now >= self._inbox_due or self._pipes is not None:
-            self._read_inbox(now)
-        self._feed()
-        self._report(now)
-        self._check_leaving(now)
-        if self._reason is None:
-            self._wait(now)
-            self._collect()
-
     def _say_hello(self) -> None:
-        self._outbox.put(
-            records.HELLO,
-            pack(
-                {
-                    "host": os.uname().nodename,
-                    "pid": os.getpid(),
-                    "slots": len(self._slots),
-                    "python": sys.version.split()[0],
-                    "pypool": VERSION,
-                    "job": os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID"),
-                    "index": os.environ.get("SLURM_ARRAY_TASK_ID"),
-                }
-            ),
-        )
-        self._flush(time.monotonic())
+        words = {
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "slots": len(self._slots),
+            "python": sys.version.split()[0],
+            "pypool": VERSION,
+        }
+        self._mail.put(records.HELLO, words)
+        self._mail.flush(time.monotonic())
         for slot in self._slots:
             self._start(slot)
 
     def _start(self, slot: Slot) -> None:
-        info = self._run.info
-        slot.start(self._slots, self._own_fds, info["main_file"], info["argv"])
+        fds = [self._wake, self._wakeup, *(self._mail.pipes or ())]
+        slot.start(self._slots, fds, self._run.info["main_file"], self._run.info["argv"])
+
+    def _check_leaving(self, now: float) -> None:
+        mail = self._mail
+        trouble = mail.trouble_since
+        if mail.broken:
+            self._reason = "orphan"
+        elif mail.stopped:
+            self._reason = "stop"
+        elif trouble is not None and now - trouble > DISK_PATIENCE:
+            self._reason = "disk"
+        elif mail.pipes is None and now - mail.driver_seen > self._run.info["orphan_timeout"]:
+            self._reason = "orphan"
+        elif self._is_late(now) and not any(slot.outstanding for slot in self._slots):
+            self._reason = "time"
+        elif not self._held and now - mail.active > self._linger:
+            mail.read_driver(now)
+            if mail.driver_busy:
+                mail.active = now  # it is writing a batch
+            else:
+                self._reason = "idle"
+
+    def _is_late(self, now: float) -> bool:
+        """Too little time is left to begin another task, and one has been run at least."""
+        if self._end is None or not self._longest_task:
+            return False
+        return self._end - now < 1.5 * self._longest_task + 30
 
     def _leave(self) -> int:
         """Says goodbye: what was read, what was cut off. Then nothing of ours is left."""
@@ -159,65 +163,17 @@ class Agent:
             if slot.pid:
                 slot.kill()
                 os.waitpid(slot.pid, 0)
-        for slot in self._slots:
-            for outcome in slot.bury()[0]:
-                self._note(outcome)
-        self._report(time.monotonic(), now_or_never=True)
-        self._outbox.put(
-            records.GOODBYE, pack({"reason": self._reason, "read": self._read_to, "cut": cut})
-        )
-        self._flush(time.monotonic(), sync=True)
-        deadline = time.monotonic() + 5
-        while self._outbox.waiting and time.monotonic() < deadline and self._reason != "orphan":
-            time.sleep(0.01)
-            self._flush(time.monotonic(), sync=True)
-        return DISK if self._reason == "disk" else LEFT
+                for outcome in slot.bury()[0]:
+                    self._note(outcome)
+        goodbye = {"reason": self._reason, "read": self._read_to, "cut": cut}
+        self._mail.put(records.GOODBYE, goodbye)
+        deadline = time.monotonic() + LAST_WORD_PATIENCE
+        while self._mail.waiting and not self._mail.broken and time.monotonic() < deadline:
+            self._mail.flush(time.monotonic(), sync=True)
+            time.sleep(0.001)
+        return {"disk": DISK, "refused": REFUSED}.get(self._reason or "", LEFT)
 
-    def _check_leaving(self, now: float) -> None:
-        if self._disk_trouble is not None and now - self._disk_trouble > DISK_PATIENCE:
-            self._reason = "disk"
-        elif self._out_of_time(now):
-            self._reason = "time"
-        elif self._pipes is None and not self._held and now - self._active > self._linger:
-            self._read_driver()
-            if self._driver_waits:
-                self._active = now  # it is writing a batch
-            else:
-                self._reason = self._reason or "idle"
-
-    def _out_of_time(self, now: float) -> bool:
-        """Too little is left to begin another task, and none is at work."""
-        if self._end is None or any(slot.outstanding for slot in self._slots):
-            return False
-        begun = self._longest_task > 0
-        return begun and self._end - now < self._needed()
-
-    def _needed(self) -> float:
-        return 1.5 * self._longest_task + 30
-
-    # -- what comes in
-
-    def _read_inbox(self, now: float) -> None:
-        try:
-            found = self._inbox.read()
-        except OSError as error:
-            self._trouble(now, error)
-            found = []
-        for record in found:
-            self._take(record)
-        if found:
-            self._active = now
-        if isinstance(self._inbox, PipeReader) and self._inbox.ended:
-            self._reason = "orphan"
-        self._inbox_due = now + self._inbox_sleep(now)
-
-    def _inbox_sleep(self, now: float) -> float:
-        """Short right after activity, then longer; the longest while there is enough to do."""
-        if self._todo and all(slot.outstanding for slot in self._slots):
-            return self._longest_sleep
-        if now - self._active > 60:
-            return max(0.2, self._longest_sleep)
-        return min(max((now - self._active) / 10, SHORTEST_SLEEP), self._longest_sleep)
+    # -- what the dispatcher says
 
     def _take(self, record: Record) -> None:
         if record.kind == records.SHARE:
@@ -226,39 +182,22 @@ class Agent:
             self._held[record.key] = held
             self._todo.append(Piece(held, held.share.first, held.share.last))
         elif record.kind == records.RETURN:
-            self._return_all(record.key)
+            self._return_unbegun(record.key)
         elif record.kind == records.WELCOME:
-            words = unpack(record.payload)
-            self._linger = words["linger"]
+            self._linger = float(unpack(record.payload)["linger"])
         elif record.kind == records.STOP:
             self._reason = "stop"
 
-    def _read_driver(self) -> None:
-        """Whether the driver lives, waits for itself, or has stopped."""
-        if self._pipes is not None:
-            return
-        try:
-            found = self._driver.read()
-        except OSError:
-            return
-        now = time.monotonic()
-        for record in found:
-            self._driver_seen = now
-            self._driver_waits = record.payload == b"busy"
-            if record.kind == records.STOP:
-                self._reason = "stop"
-        if now - self._driver_seen > self._run.info["orphan_timeout"]:
-            self._reason = "orphan"
-
     # -- what goes to the slots
 
-    def _feed(self) -> None:
+    def _has_enough(self) -> bool:
+        return bool(self._todo) and all(slot.outstanding for slot in self._slots)
+
+    def _feed(self, now: float) -> None:
         """One message to each slot that wants one, again and again until none does."""
-        late = self._end is not None and self._end - time.monotonic() < self._needed()
-        if late and self._longest_task:
-            self._return_all(0)
-            return
-        if self._disk_trouble is not None:
+        if self._todo and self._is_late(now):
+            self._return_unbegun(0)
+        if self._mail.trouble_since is not None:
             return
         fed = True
         while fed and self._todo:
@@ -281,46 +220,41 @@ class Agent:
             self._todo.popleft()
         return True
 
-    def _return_all(self, asked: int) -> None:
+    def _return_unbegun(self, asked: int) -> None:
         """Gives back everything that no worker has read."""
         pieces = list(self._todo)
         self._todo.clear()
         for slot in self._slots:
             if slot.pid:
                 pieces += slot.take_back()
-        if pieces or asked:
-            self._return(pieces, asked)
+        self._return(pieces, asked)
 
     def _return(self, pieces: list[Piece], asked: int = 0, why: str = "") -> None:
         ranges = [[piece.held.share.batch, piece.first, piece.last] for piece in pieces]
         for piece in pieces:
             self._answered(piece.held, piece.last - piece.first)
-        self._put_results()
         for start in range(0, len(ranges) or 1, 1000):
             words = {"ranges": ranges[start : start + 1000], "why": why}
-            self._outbox.put(records.RETURNED, pack(words), key=asked)
-        self._news = True
+            self._mail.put(records.RETURNED, words, key=asked)
 
     # -- what comes from the slots
 
     def _wait(self, now: float) -> None:
+        """Until a worker, a signal or a pipe has something, or it is time for something."""
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
-        if self._outcome_bytes + self._outbox.waiting < HELD_BYTES:
+        mail = self._mail
+        due = min(self._beat_at, mail.flush_at())
+        if mail.waiting < HELD_BYTES:
             for slot in self._slots:
                 if slot.pid:
                     poller.register(slot.outcomes, select.POLLIN)
-        due = self._beat_due
-        if self._pipes is None:
-            due = min(due, self._inbox_due)
+        if mail.pipes is None:
+            due = min(due, mail.due)
         else:
-            poller.register(self._pipes[0], select.POLLIN)
-            if self._outbox.waiting:
-                poller.register(self._pipes[1], select.POLLOUT)
-        if self._outcomes or self._outbox.waiting:
-            due = min(due, self._flushed + self._flush_every)
-        if any(not slot.pid for slot in self._slots):
-            due = min(due, now + 0.1)
+            poller.register(mail.pipes[0], select.POLLIN)
+            if mail.waiting:
+                poller.register(mail.pipes[1], select.POLLOUT)
         poller.poll(max(0.0, due - now) * 1000)
 
     def _collect(self) -> None:
@@ -337,14 +271,13 @@ class Agent:
 
     def _note(self, outcome: Outcome) -> None:
         held = outcome.held
-        self._active = time.monotonic()
+        self._mail.active = time.monotonic()
         self._early_deaths = 0
         if outcome.void_to:
-            why = outcome.entry[-1000:].decode(errors="replace")
+            why = outcome.why()
             self._return([Piece(held, outcome.index, outcome.void_to)], why=why)
             return
-        self._outcomes.setdefault(held.share.batch, []).append(outcome.entry)
-        self._outcome_bytes += len(outcome.entry)
+        self._mail.put_outcome(held.share.batch, outcome.entry)
         self._longest_task = max(self._longest_task, outcome.seconds)
         self._answered(held, 1)
 
@@ -375,7 +308,7 @@ class Agent:
         if victim is None:
             self._early_deaths += 1
             if self._early_deaths >= EARLY_DEATHS:
-                self._refuse(f"workers end before their first task, the last with {code}")
+                self.refuse(f"workers end before their first task, the last with {code}")
                 return
         else:
             self._report_death(slot, victim, code)
@@ -383,7 +316,6 @@ class Agent:
 
     def _report_death(self, slot: Slot, victim: tuple[Held, int, float], code: int) -> None:
         held, index, seconds = victim
-        self._put_results()
         words = {
             "batch": held.share.batch,
             "index": index,
@@ -393,117 +325,26 @@ class Agent:
             "slot": slot.number,
             "host": os.uname().nodename,
         }
-        self._outbox.put(records.DEATH, pack(words))
+        self._mail.put(records.DEATH, words)
+        self._mail.active = time.monotonic()
         self._answered(held, 1)
-        self._news = True
-        self._active = time.monotonic()
 
-    def _refuse(self, why: str) -> None:
-        self._outbox.put(records.REFUSED, pack({"why": why}))
-        self._news = True
-        self._reason = "refused"
-
-    # -- what goes out
-
-    def _report(self, now: float, now_or_never: bool = False) -> None:
-        """Appends what there is: at once when the agent has run dry, else in groups."""
-        if now >= self._beat_due:
+    def _report(self, now: float) -> None:
+        if now >= self._beat_at:
             self._beat(now)
-        elif not self._worth_writing(now) and not now_or_never:
-            return
-        self._put_results()
-        self._flush(now)
-
-    def _worth_writing(self, now: float) -> bool:
-        if not (self._outcomes or self._news or self._outbox.waiting):
-            return False
         dry = not self._todo and not all(slot.outstanding for slot in self._slots)
-        due = now - self._flushed >= self._flush_every
-        return self._news or dry or due or self._outcome_bytes > 1 << 20
-
-    def _put_results(self) -> None:
-        for batch, entries in self._outcomes.items():
-            for payload in grouped(entries):
-                self._outbox.put(records.RESULTS, payload, key=batch)
-        self._outcomes.clear()
-        self._outcome_bytes = 0
+        self._mail.flush_if_due(now, dry)
 
     def _beat(self, now: float) -> None:
-        self._beat_due = now + self._beat_every
-        self._read_driver()
+        """Proof of life, and what the agent holds: the dispatcher compares."""
+        self._beat_at = now + self._beat_every
+        self._mail.read_driver(now)
         at_work = [
             [held.share.batch, index, round(seconds, 3)]
             for held, index, seconds in filter(None, (slot.at_work() for slot in self._slots))
         ]
-        self._put_results()
-        held = list(self._held)[:4000]
-        words = {"read": self._read_to, "held": held, "at_work": at_work}
-        self._outbox.put(records.BEAT, pack(words))
-
-    def _flush(self, now: float, sync: bool = False) -> None:
-        try:
-            self._outbox.flush(sync)
-        except BrokenPipeError:
-            self._reason = "orphan"
-        except OSError as error:
-            self._trouble(now, error)
-        else:
-            self._disk_trouble = None
-            self._news = False
-        self._flushed = now
-
-    def _trouble(self, now: float, error: OSError) -> None:
-        if self._disk_trouble is None:
-            self._disk_trouble = now
-            print(f"pypool: {self._run.path}/{self._element}: {error}", file=sys.stderr, flush=True)
-
-
-def grouped(entries: list[bytes]) -> list[bytes]:
-    """Entries put together as far as a record takes them."""
-    groups: list[bytes] = []
-    start = size = 0
-    for position, entry in enumerate(entries):
-        if size and size + len(entry) > records.PAYLOAD_LIMIT:
-            groups.append(b"".join(entries[start:position]))
-            start, size = position, 0
-        size += len(entry)
-    groups.append(b"".join(entries[start:]))
-    return groups
-
-
-def unfit(run: RunDirectory) -> str | None:
-    """Why this process cannot serve the run; None if it can."""
-    info = run.info
-    here, there = sys.version_info[:2], tuple(info["python_version"])
-    if here != there:
-        return (
-            f"Python {here[0]}.{here[1]} ({sys.executable}) runs on {os.uname().nodename}, "
-            f"the driver runs Python {there[0]}.{there[1]}: what one pickles the other may not read"
-        )
-    if info["pypool"] != VERSION:
-        return (
-            f"pypool {VERSION} ({__file__}) runs on {os.uname().nodename}, "
-            f"the driver runs pypool {info['pypool']}"
-        )
-    try:
-        os.chdir(info["directory"])
-    except OSError as error:
-        return (
-            f"the driver's working directory {info['directory']} cannot be entered on "
-            f"{os.uname().nodename}: {error.strerror}"
-        )
-    return None
-
-
-def own(run: RunDirectory, element: str) -> bool:
-    """Whether this agent is the first one in its element."""
-    try:
-        fd = run.open_file(names.owner(element), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    except FileExistsError:
-        return False
-    os.write(fd, f"{os.uname().nodename} {os.getpid()}\n".encode())
-    os.close(fd)
-    return True
+        held = list(self._held)
+        self._mail.put(records.BEAT, {"read": self._read_to, "held": held, "at_work": at_work})
 
 
 def main(argv: list[str]) -> int:
@@ -515,22 +356,20 @@ def main(argv: list[str]) -> int:
         if pipes is None and not own(run, element):
             print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
             return OWNED
-    except (OSError, RunDirectoryError) as error:
-        print(f"pypool: {error}", file=sys.stderr)
-        return REFUSED
-    why = unfit(run)
-    sys.path[:] = run.info["sys_path"]
-    try:
+        why = unfit(run)
+        sys.path[:] = run.info["sys_path"]
         agent = Agent(run, element, pipes)
-        if why is not None:
-            print(f"pypool: {why}", file=sys.stderr)
-            agent._refuse(why)
-            agent._flush(time.monotonic())
-            return REFUSED
-        code = agent.play()
+        if why is None:
+            code = agent.play()
+        else:
+            agent.refuse(why)
+            code = REFUSED
     except TakenOver as error:
         print(f"pypool: {error}", file=sys.stderr)
         return OWNED
+    except (OSError, RunDirectoryError) as error:
+        print(f"pypool: {error}", file=sys.stderr)
+        return REFUSED
     if pipes is not None:
         import shutil
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from mmap import mmap
 
 from pypool.rundir import names
-from pypool.rundir.messages import VOID, Share, cut_entries
+from pypool.rundir.messages import ENTRY_SIZE, VOID, Share, cut_entries
 from pypool.rundir.run import RunDirectory
 from pypool.worker.worker import PAGE, Worker, become_worker
 
@@ -80,6 +80,9 @@ class Outcome:
         self.seconds = seconds
         self.void_to = void_to
         """If not 0: tasks index, ..., void_to - 1 were not begun, and the entry says why."""
+
+    def why(self) -> str:
+        return self.entry[ENTRY_SIZE:].decode(errors="replace")
 
 
 class Slot:

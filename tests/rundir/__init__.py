@@ -1,4 +1,4 @@
-"""The run directory: whatever a shared disk does, no record is lost, made up or handed out twice."""
+"""The run directory: whatever a shared disk does, records are not lost, nor doubled, nor wrong."""
 
 from hypothesis import HealthCheck, settings
 

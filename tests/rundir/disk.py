@@ -67,7 +67,8 @@ class Disk:
         where : str
             One of FAULTS, or "kill".
         landed, zeros : int
-            What arrives all the same: so many bytes, and so many zeros behind them.
+            What arrives all the same: so many bytes, and so many zeros behind them where the file
+            had ended.
         after : int
             The appends that succeed before it.
         """
@@ -81,7 +82,10 @@ class Disk:
             if appends != after + 1:
                 return write(fd, data, offset)
             arrived = min(landed, len(data))
-            write(fd, data[:arrived] + bytes(min(zeros, len(data) - arrived)), offset)
+            write(fd, data[:arrived], offset)
+            # what came at an earlier try does not turn into zeros again
+            length = offset + min(arrived + zeros, len(data))
+            os.ftruncate(fd, max(length, os.fstat(fd).st_size))
             if where == "kill":
                 raise Killed
             if where == "write":

@@ -101,7 +101,7 @@ def right_or_refused(fd: int, items: list[bytes], number: int, offset: int) -> i
 @settings(quick, max_examples=400)
 @given(items=pickled, data=st.data())
 def test_flipped_bit(file: int, items: list[bytes], data: st.DataObject) -> None:
-    """A flipped bit anywhere in a batch is noticed by who reads the whole, and gives nothing wrong."""
+    """A flipped bit anywhere in a batch is noticed by who reads it all, and gives nothing wrong."""
     before = encoded(1, [b"of another batch"])
     whole = bytearray(before + encoded(2, items))
     place = data.draw(st.integers(len(before), len(whole) - 1))

@@ -58,12 +58,13 @@ def torn_record(disk: Disk, length: int) -> FileWriter:
 class Story(RuleBasedStateMachine):
     """One writer at a time, one reader that sees late and in part, and what must come of it."""
 
-    def __init__(self, disk: Disk, name: str) -> None:
+    root: Path
+
+    def __init__(self) -> None:
         super().__init__()
-        self.disk = disk
-        self.name = name
-        self.reader = FileReader(disk.open_late, name, MARK)
-        self.writer = FileWriter(disk.open, name, MARK)
+        self.disk = Disk(self.root, "inbox")
+        self.reader = FileReader(self.disk.open_late, "inbox", MARK)
+        self.writer = FileWriter(self.disk.open, "inbox", MARK)
         self.written: dict[int, bytes] = {}
         self.waiting: list[int] = []
         self.acknowledged: list[int] = []
@@ -125,8 +126,8 @@ class OneLife(Story):
 class ManyLives(Story):
     """The writer dies, is succeeded, and comes back all the same."""
 
-    def __init__(self, disk: Disk, name: str) -> None:
-        super().__init__(disk, name)
+    def __init__(self) -> None:
+        super().__init__()
         self.life = 1
         self.former: list[FileWriter] = []
 
@@ -145,13 +146,13 @@ class ManyLives(Story):
         self.former.append(self.writer)
         self.waiting = []
         self.life += 1
-        self.writer = FileWriter.resume(self.disk.open, self.name, MARK, self.life)
+        self.writer = FileWriter.resume(self.disk.open, "inbox", MARK, self.life)
         self.comes_back(self.former[-1])
 
     @rule(where=faults, landed=lengths)
     def succeed_at_the_second_try(self, where: str, landed: int) -> None:
         with self.disk.trouble(where, landed), contextlib.suppress(OSError):
-            FileWriter.resume(self.disk.open, self.name, MARK, self.life + 1)
+            FileWriter.resume(self.disk.open, "inbox", MARK, self.life + 1)
         self.succeed()
 
     @precondition(lambda self: self.former)
@@ -160,28 +161,19 @@ class ManyLives(Story):
         self.comes_back(data.draw(st.sampled_from(self.former)))
 
     def comes_back(self, writer: FileWriter) -> None:
-        before = self.disk.content(self.name)
+        before = self.disk.content("inbox")
         writer.put(records.SHARE, b"of a former life", key=10**6)
         with pytest.raises(TakenOver, match="another driver has taken this run over"):
             writer.flush()
-        assert self.disk.content(self.name) == before
+        assert self.disk.content("inbox") == before
 
 
 @pytest.mark.parametrize("story", [OneLife, ManyLives])
 def test_story(tmp_path: Path, story: type[Story]) -> None:
     """Whatever fails, dies or lags: whole records once, in order, and nothing of a former life."""
-    disk = Disk(tmp_path)
-    count = 0
-
-    def begin() -> Story:
-        nonlocal count
-        count += 1
-        (disk.root / str(count)).touch()
-        disk.hidden = disk.zeros = 0
-        return story(disk, str(count))
-
+    story.root = tmp_path
     with mock.patch.object(mailbox, "WRITE_LIMIT", 300):
-        run_state_machine_as_test(begin, settings=settings(quick, max_examples=400))
+        run_state_machine_as_test(story, settings=settings(quick, max_examples=400))
 
 
 @pytest.mark.parametrize("where", FAULTS)
@@ -190,7 +182,7 @@ def test_error_and_retry(tmp_path: Path, where: str) -> None:
     disk = Disk(tmp_path, "outbox")
     writer = FileWriter(disk.open, "outbox", MARK)
     writer.put(records.RESULTS, b"x" * 100, key=1)
-    with disk.trouble(where, landed=66), pytest.raises(OSError, match="injected|took 66"):
+    with disk.trouble(where, landed=66), pytest.raises(OSError, match=r"injected|took 66"):
         writer.flush()
     assert (writer.waiting, writer.offset) == (132, 0)
     writer.put(records.RESULTS, b"y" * 100, key=2)
@@ -276,7 +268,7 @@ def test_torn_at_any_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["write", "short", "close"])
 def test_error_before_being_taken_over(tmp_path: Path, where: str) -> None:
     """A writer whose append failed does not take the next life's records for its own bytes."""
-    for landed in range(0, 150):
+    for landed in range(150):
         disk = Disk(tmp_path, "inbox")
         former = FileWriter(disk.open, "inbox", MARK)
         for key in (1, 2, 3):
@@ -406,7 +398,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     writer = FileWriter(opener, "inbox", MARK)
     writer.put(records.STOP)
     for where in ("write", "short", "close"):
-        with disk.trouble(where), pytest.raises(OSError, match="injected|took"):
+        with disk.trouble(where), pytest.raises(OSError, match=r"injected|took"):
             writer.flush()
     writer.flush()
     FileReader(opener, "inbox", MARK).read()
@@ -423,12 +415,13 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
 class Outbox(RuleBasedStateMachine):
     """An outbox of tiny parts, whose parts go as soon as they have been read."""
 
-    def __init__(self, disk: Disk, element: str) -> None:
+    root: Path
+
+    def __init__(self) -> None:
         super().__init__()
-        self.disk = disk
-        self.element = element
-        self.writer = OutboxWriter(disk.open, element, MARK, limit=200)
-        self.reader = OutboxReader(disk.open_late, element, MARK)
+        self.disk = Disk(self.root, names.outbox("element", 1))
+        self.writer = OutboxWriter(self.disk.open, "element", MARK, limit=200)
+        self.reader = OutboxReader(self.disk.open_late, "element", MARK)
         self.count = 0
         self.seen: list[Record] = []
         self.removed = 0
@@ -461,7 +454,7 @@ class Outbox(RuleBasedStateMachine):
     def remove_what_was_read(self) -> None:
         while self.removed < self.reader.part - 1:
             self.removed += 1
-            (self.disk.root / names.outbox(self.element, self.removed)).unlink()
+            (self.disk.root / names.outbox("element", self.removed)).unlink()
 
     def teardown(self) -> None:
         self.writer.flush()
@@ -475,21 +468,9 @@ class Outbox(RuleBasedStateMachine):
 
 def test_outbox_in_parts(tmp_path: Path) -> None:
     """Through all parts and errors: every record once, in order; parts that were read may go."""
-    disk = Disk(tmp_path)
-    count = 0
-
-    def begin() -> Outbox:
-        nonlocal count
-        count += 1
-        element = names.element("token", count)
-        first = disk.root / names.outbox(element, 1)
-        first.parent.mkdir(parents=True)
-        first.touch()
-        disk.hidden = disk.zeros = 0
-        return Outbox(disk, element)
-
+    Outbox.root = tmp_path
     with mock.patch.object(mailbox, "WRITE_LIMIT", 300):
-        run_state_machine_as_test(begin, settings=settings(quick, max_examples=400))
+        run_state_machine_as_test(Outbox, settings=settings(quick, max_examples=400))
 
 
 def outbox_of_two_parts(tmp_path: Path) -> tuple[Disk, OutboxWriter]:

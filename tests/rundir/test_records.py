@@ -161,7 +161,7 @@ def test_run_of_damaged_bytes(
 @quick
 @given(contents=payloads, data=st.data())
 def test_missing_bytes(contents: list[bytes], data: st.DataObject) -> None:
-    """Bytes lost from the middle make no record that was not written and hide none that is whole."""
+    """Bytes lost from the middle make no record that was not written and hide no whole one."""
     written = numbered([*contents, b"behind"])
     frames = framed(written)
     whole = b"".join(frames)

@@ -1,0 +1,68 @@
+"""How much work an agent is dealt at once, and how much is worth asking back."""
+
+from math import ceil
+
+from pypool.engine.books import AgentBook, BatchBook
+from pypool.engine.estimates import LEAST_SECONDS, Estimates
+
+LEAST_SHARE_SECONDS = 0.002
+SHARE_SECONDS = 0.25
+AGENTS_PER_SHARE_SECOND = 200
+"""With many agents shares are larger: so many shares a second the dispatcher can deal."""
+
+REPORT_SECONDS = 0.1
+AGENTS_PER_REPORT_SECOND = 500
+FED_AHEAD = 16
+"""An agent tells what it has done at most so long after, and feeds a slot so far ahead."""
+
+
+def share_size(
+    batch: BatchBook, seconds: float | None, agent: AgentBook, part: float, agents: int
+) -> int:
+    """How many tasks the agent is dealt at once.
+
+    Parameters
+    ----------
+    seconds : float or None
+        What a task takes, if that is known.
+    part : float
+        What is left of the batch for each slot.
+    agents : int
+        How many play.
+    """
+    fair = part * agent.slots
+    idle = agent.idle_slots
+    if seconds is None:
+        count = ceil(max(fair / 2, min(fair, idle)))
+    else:
+        seconds = max(seconds, LEAST_SECONDS)
+        work = agent.slots * max(SHARE_SECONDS, agents / AGENTS_PER_SHARE_SECOND)
+        enough = max(work / seconds, idle)
+        count = max(ceil(min(enough, fair)), ceil(LEAST_SHARE_SECONDS / seconds))
+    return ceil(max(count, 1) / batch.chunk) * batch.chunk
+
+
+def work_to_recall(agent: AgentBook, estimates: Estimates, worth: float, now: float) -> float:
+    """Seconds of work that the agent cannot have begun; 0 if asking is not worth the way."""
+    work = 0.0
+    for share, count in agent.unbegun():
+        seconds = estimates.get(share.batch.function) or 0.0
+        work += count * max(seconds, LEAST_SECONDS) / agent.slots
+    if not work or work > worth:
+        return work
+    since = next(iter(agent.shares.values())).since
+    out = now - max(since, agent.not_before)
+    return out if out > 2 * worth + work else 0.0
+
+
+def at_work_at_most(agent: AgentBook, seconds: float | None, agents: int) -> int:
+    """How many of the tasks of which it has said nothing the agent can have begun.
+
+    To each slot the task it works at, one that began meanwhile, and those done since the last
+    report. If nobody knows what they take, as many as a slot is fed ahead.
+    """
+    if seconds is None:
+        return FED_AHEAD * agent.slots
+    unreported = max(REPORT_SECONDS, agents / AGENTS_PER_REPORT_SECOND)
+    unreported /= max(seconds, LEAST_SECONDS)
+    return agent.slots * min(FED_AHEAD, 2 + int(unreported))

@@ -1,0 +1,181 @@
+"""The agent's side of its mailboxes: when to look, when to write, what to do if the disk won't.
+
+Outcomes are put together and written in groups: at once when the agent has run dry or has other
+news, else a few times a second. What the disk does not take is kept and tried again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pypool.rundir import names, records
+from pypool.rundir.mailbox import FileReader, OutboxWriter, PipeReader, PipeWriter
+from pypool.rundir.messages import pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pypool.rundir.records import Record
+    from pypool.rundir.run import RunDirectory
+
+SHORTEST_SLEEP = 0.0005
+IDLE_AFTER = 60.0
+IDLE_SLEEP = 0.2
+MANY_BYTES = 1 << 20
+HELD_BYTES = 64 << 20
+"""With this much waiting for the disk no more outcomes are taken, so workers wait."""
+
+
+class Mail:
+    """Both mailboxes of one agent, and the driver's beat.
+
+    Attributes
+    ----------
+    active : float
+        When something last came or went.
+    due : float
+        When the inbox is to be looked at next.
+    broken : bool
+        The other end of a pipe is gone.
+    trouble_since : float or None
+        Since when the disk has refused.
+    stopped, driver_busy : bool
+        What the driver's file says.
+    driver_seen : float
+        When it last said something.
+    """
+
+    def __init__(
+        self, run: RunDirectory, element: str, pipes: tuple[int, int] | None, now: float
+    ) -> None:
+        agents = int(run.info["elements"])
+        self.pipes = pipes
+        self.active = self.due = self.driver_seen = now
+        self.broken = self.stopped = self.driver_busy = False
+        self.trouble_since: float | None = None
+        self._inbox: FileReader | PipeReader
+        self._outbox: OutboxWriter | PipeWriter
+        if pipes is None:
+            self._inbox = FileReader(run.open_file, names.inbox(element), run.mark)
+            self._outbox = OutboxWriter(run.open_file, element, run.mark)
+        else:
+            self._inbox = PipeReader(pipes[0], run.mark)
+            self._outbox = PipeWriter(pipes[1], run.mark)
+        self._driver = FileReader(run.open_file, names.DRIVER, run.mark)
+        self._longest_sleep = min(max(agents / 500, 0.02), 20.0)
+        self._flush_every = max(0.1, agents / 500) if pipes is None else 0.01
+        self._flushed = now
+        self._outcomes: dict[int, list[bytes]] = {}
+        self._outcome_bytes = 0
+        self._news = False
+
+    # -- what comes in
+
+    def read(self, now: float, enough_to_do: bool) -> list[Record]:
+        """What is new in the inbox, if it is time to look."""
+        if self.pipes is None and now < self.due:
+            return []
+        try:
+            found = self._inbox.read()
+        except OSError as error:
+            self._trouble(now, error)
+            found = []
+        if found:
+            self.active = now
+        if isinstance(self._inbox, PipeReader) and self._inbox.ended:
+            self.broken = True
+        self.due = now + self._sleep(now, enough_to_do)
+        return found
+
+    def _sleep(self, now: float, enough_to_do: bool) -> float:
+        """Short right after activity, then longer; the longest while there is enough to do."""
+        if enough_to_do:
+            return self._longest_sleep
+        if now - self.active > IDLE_AFTER:
+            return max(IDLE_SLEEP, self._longest_sleep)
+        return min(max((now - self.active) / 10, SHORTEST_SLEEP), self._longest_sleep)
+
+    def read_driver(self, now: float) -> None:
+        """Whether the driver lives, is busy, or has stopped."""
+        if self.pipes is not None:
+            return
+        try:
+            found = self._driver.read()
+        except OSError:
+            return
+        for record in found:
+            self.driver_seen = now
+            self.driver_busy = record.payload == b"busy"
+            self.stopped = self.stopped or record.kind == records.STOP
+
+    # -- what goes out
+
+    def put_outcome(self, batch: int, entry: bytes) -> None:
+        """What came of one task; written with the next group."""
+        self._outcomes.setdefault(batch, []).append(entry)
+        self._outcome_bytes += len(entry)
+
+    def put(self, kind: int, words: dict[str, Any], key: int = 0) -> None:
+        """Other news: written soon, behind the outcomes that are known."""
+        self._put_outcomes()
+        self._outbox.put(kind, pack(words), key)
+        self._news = True
+
+    def flush_if_due(self, now: float, dry: bool) -> None:
+        """Writes if it is worth it."""
+        if not (self._outcomes or self._news or self._outbox.waiting):
+            return
+        due = now - self._flushed >= self._flush_every
+        if self._news or dry or due or self._outcome_bytes > MANY_BYTES:
+            self.flush(now)
+
+    def flush(self, now: float, sync: bool = False) -> None:
+        """Writes all there is, as far as disk or pipe take it."""
+        self._put_outcomes()
+        self._flushed = now
+        try:
+            self._outbox.flush(sync)
+        except BrokenPipeError:
+            self.broken = True
+        except OSError as error:
+            self._trouble(now, error)
+        else:
+            self.trouble_since = None
+            self._news = False
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have not been taken yet."""
+        return self._outbox.waiting + self._outcome_bytes
+
+    def flush_at(self) -> float:
+        """When to try again, or to write the next group."""
+        return self._flushed + self._flush_every if self.waiting else float("inf")
+
+    def _put_outcomes(self) -> None:
+        for batch, entries in self._outcomes.items():
+            for payload in grouped(entries):
+                self._outbox.put(records.RESULTS, payload, key=batch)
+        self._outcomes.clear()
+        self._outcome_bytes = 0
+
+    def _trouble(self, now: float, error: OSError) -> None:
+        if self.trouble_since is None:
+            self.trouble_since = now
+            told = f"pypool on {os.uname().nodename}: {error}; tries again for some minutes"
+            print(told, file=sys.stderr, flush=True)
+
+
+def grouped(entries: list[bytes]) -> list[bytes]:
+    """Entries put together as far as a record takes them."""
+    groups: list[bytes] = []
+    start = size = 0
+    for position, entry in enumerate(entries):
+        if size and size + len(entry) > records.PAYLOAD_LIMIT:
+            groups.append(b"".join(entries[start:position]))
+            start, size = position, 0
+        size += len(entry)
+    groups.append(b"".join(entries[start:]))
+    return groups
