@@ -7,16 +7,20 @@ function that reads a global meets the initializer that set it, and results and 
 such classes travel back by name and are the driver's own classes.
 
 A global comes along as it was when the function was pickled. It does not overwrite what a task
-has set since in the worker.
+has set since in the worker; nor what tasks have done to it in place, as long as the driver's own
+has not changed.
 
 Imported on both sides only once something needs it: it loads cloudpickle.
 """
 
+import hashlib
 import io
+import pickle
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakSet
 
 import cloudpickle
 
@@ -30,8 +34,24 @@ class _MainGlobals:
         return main_globals, ()
 
 
-_placed: dict[str, Any] = {}
+class _Snapshot:
+    """A value as it came; what it was like then, unless that cannot change or be told."""
+
+    __slots__ = ("digest", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.digest = _digest(value)
+
+
+_placed: dict[str, _Snapshot] = {}
 """What was put into `__main__` here, by name: only this is replaced by something newer."""
+
+_filled: WeakKeyDictionary[type, dict[str, _Snapshot]] = WeakKeyDictionary()
+"""The classes of `__main__` that came from elsewhere, and their attributes as they came."""
+
+_own: WeakSet[type] = WeakSet()
+"""The classes of `__main__` that were sent from here: they are not changed from elsewhere."""
 
 
 def main_globals() -> dict[str, Any]:
@@ -42,8 +62,45 @@ def main_globals() -> dict[str, Any]:
 def place(name: str, value: Any) -> None:
     """Gives `__main__` the name, unless somebody here has given it another value meanwhile."""
     here = main_globals()
-    if name not in here or (name in _placed and here[name] is _placed[name]):
-        here[name] = _placed[name] = value
+    if _is_news(_placed, here, name, value):
+        here[name] = value
+
+
+def _is_news(placed: dict[str, _Snapshot], here: Mapping[str, Any], name: str, value: Any) -> bool:
+    """Whether `name` is to get the value; if so, that is noted.
+
+    It is not if it was set here, nor if it comes as it came before: what was done here to a list
+    or a dictionary in place stays.
+    """
+    new = _Snapshot(value)
+    if name in here:
+        old = placed.get(name)
+        if old is None or here[name] is not old.value:
+            return False
+        if new.digest is not None and new.digest == old.digest:
+            return False
+    placed[name] = new
+    return True
+
+
+_UNCHANGING = (int, float, complex, str, bytes, type, types.FunctionType, types.ModuleType)
+
+
+def _digest(value: Any) -> bytes | None:
+    if value is None or isinstance(value, _UNCHANGING):
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        pickle.Pickler(_Sink(digest.update), 5).dump(value)
+    except Exception:  # whatever it is that does not pickle: the newest counts
+        return None
+    return digest.digest()
+
+
+class _Sink(NamedTuple):
+    """A file that nobody reads."""
+
+    write: Callable[[Any], None]
 
 
 def place_function(
@@ -59,11 +116,19 @@ def place_function(
 
 
 def place_class(cls: type, saved: tuple[Callable[[Any, State], None], State, str | None]) -> None:
-    """Fills in a class of `__main__`."""
-    fill, state, name = saved
-    if name is not None and main_globals().get(name) is cls and name not in _placed:
-        return  # this is the process that the class comes from
-    fill(cls, state)
+    """Fills in a class of `__main__`; of one that is here already what has changed elsewhere."""
+    fill, (attributes, slots), name = saved
+    if cls in _own:
+        return
+    known = _filled.get(cls)
+    if known is None:
+        _filled[cls] = {key: _Snapshot(value) for key, value in attributes.items()}
+    else:
+        here = vars(cls)
+        attributes = {
+            key: value for key, value in attributes.items() if _is_news(known, here, key, value)
+        }
+    fill(cls, (attributes, slots))
     if name is not None:
         place(name, cls)
 
@@ -80,6 +145,8 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             args = (args[0], _MAIN_GLOBALS, *args[2:])
             return make, args, (fill, state, _top_level(obj)), None, None, place_function
         if isinstance(obj, type) and obj.__module__ == "__main__":
+            if obj not in _filled:
+                _own.add(obj)
             return make, args, (fill, state, _top_level(obj)), None, None, place_class
         return reduced
 

@@ -1,5 +1,6 @@
 """Options of a pool: what they mean, what is accepted, and which scheduler is picked."""
 
+import operator
 import os
 import re
 import shutil
@@ -7,17 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import SupportsFloat, SupportsIndex
 
 DEFAULT_PROCESSES = 64
 DEFAULT_WORK_DIR = "~/.pypool"
 SCHEDULERS = ("local", "shell", "slurm")
 
-_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _TIME = re.compile(
     r"(?:(?P<days>\d+(?:\.\d+)?)d)?\s*(?:(?P<hours>\d+(?:\.\d+)?)h)?\s*"
     r"(?:(?P<minutes>\d+(?:\.\d+)?)m)?\s*(?:(?P<seconds>\d+(?:\.\d+)?)s?)?"
 )
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([BKMGT]?)(?:I?B)?", re.IGNORECASE)
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:I?B)?|B)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,33 +97,40 @@ def make_options(
 def parse_time(value: float | str | timedelta) -> float:
     """Seconds of `90`, `"90"`, `"1h30m"`, `"2d"`, `"1:30:00"`, `"1-12:00:00"` or a timedelta.
 
+    With colons it is what Slurm reads, so "1:30" is a minute and a half, "1-12:00" a day and a
+    half.
+
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If the value is none of these, or not more than nothing.
     """
     accepted = 'seconds, "1h30m", "1:30:00", "2d" or a timedelta'
-    if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-    elif isinstance(value, str):
-        seconds = _seconds_of(value.strip(), accepted)
-    else:
-        seconds = float(value)
+    try:
+        if isinstance(value, timedelta):
+            seconds = value.total_seconds()
+        elif isinstance(value, str):
+            seconds = _seconds_of(value, accepted)
+        else:
+            seconds = float(_number("time", value, accepted))
+    except OverflowError:
+        seconds = float("inf")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"time={value!r} is no time to live: give {accepted}")
     return seconds
 
 
 def _seconds_of(text: str, accepted: str) -> float:
-    days, _, clock = text.rpartition("-")
+    days, dash, clock = text.strip().rpartition("-")
     parts = clock.split(":")
-    if len(parts) in (2, 3) and all(part.isdigit() for part in parts):
-        if days and not days.isdigit():
+    if dash or len(parts) > 1:
+        padded = [days, *parts, "0", "0"][:4] if dash else ["0", "0", *parts][-4:]
+        if len(parts) > 3 or not all(part.isdecimal() for part in padded):
             raise ValueError(f"time={text!r} is not understood: give {accepted}")
-        hours, minutes, seconds = [int(part) for part in ["0", *parts][-3:]]
-        return int(days or 0) * 86400.0 + hours * 3600 + minutes * 60 + seconds
-    found = _TIME.fullmatch(text)
-    if not text or found is None:
+        day, hour, minute, second = map(int, padded)
+        return float(((day * 24 + hour) * 60 + minute) * 60 + second)
+    found = _TIME.fullmatch(text.strip())
+    if not text.strip() or found is None:
         raise ValueError(f"time={text!r} is not understood: give {accepted}")
     given = {unit: float(number or 0) for unit, number in found.groupdict().items()}
     return timedelta(**given).total_seconds()
@@ -132,19 +141,27 @@ def parse_memory(value: int | str) -> int:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If the value is none of these, or not more than nothing.
     """
+    accepted = 'bytes, "500M" or "4G" per worker'
     if isinstance(value, str):
         found = _MEMORY.fullmatch(value.strip())
         if found is None:
-            raise ValueError(f'memory={value!r} is not understood: give bytes, "500M" or "4G"')
-        size = int(float(found[1]) * _UNITS[found[2].upper()])
+            raise ValueError(f"memory={value!r} is not understood: give {accepted}")
+        size = float(found[1]) * _UNITS[(found[2] or "").upper()]
     else:
-        size = int(value)
-    if size < 1:
-        raise ValueError(f'memory={value!r} is too little: give bytes, "500M" or "4G" per worker')
-    return size
+        size = _number("memory", value, accepted)
+    if not 1 <= size < float("inf"):
+        raise ValueError(f"memory={value!r} is no amount of memory: give {accepted}")
+    return int(size)
+
+
+def _number(name: str, value: SupportsFloat, accepted: str) -> int | float:
+    """The value as it is, if it is an integer, or else as a float."""
+    if isinstance(value, bool) or not hasattr(type(value), "__float__"):
+        raise TypeError(f"{name}={value!r} is of the wrong type: give {accepted}")
+    return operator.index(value) if isinstance(value, SupportsIndex) else float(value)
 
 
 def _at_least_one(name: str, value: int, message: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,12 +52,14 @@ def dumps_result(obj: Any) -> bytes:
 
 def dumps_error(error: BaseException, traceback: str) -> bytes:
     """Pickles a task's exception so that it can be rebuilt, or else told, in the driver."""
-    told = f"{type(error).__module__}.{type(error).__qualname__}: {_text(error)}"
-    for form in (error, (type(error), error.args, error.__dict__)):
+    text = _text(error)
+    told = f"{type(error).__module__}.{type(error).__qualname__}: {text}"
+    for form in _forms(error):
         try:
             data = dumps_result(form)
-            rebuilt = pickle.loads(data)
-            if type(_rebuilt(rebuilt)) is type(error):
+            rebuilt = _rebuilt(pickle.loads(data))
+            # an __init__ that makes a message of its arguments makes one of the message, too
+            if type(rebuilt) is type(error) and (form is not error or _text(rebuilt) == text):
                 return pickle.dumps((data, traceback, told), 5)
         except Exception:  # the next form is tried, the text always remains
             continue
@@ -78,10 +80,28 @@ def loads_error(data: bytes) -> tuple[BaseException | None, str, str]:
 def function_name(function: Any) -> str:
     """What to call a function in messages and in estimates of its run time."""
     inner = getattr(function, "func", function)  # functools.partial
-    name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
+    if not callable(inner):
+        inner = function
+    name = getattr(inner, "__qualname__", None) or getattr(inner, "__name__", None)
+    name = name if isinstance(name, str) else type(inner).__qualname__
     module = getattr(inner, "__module__", None) or type(inner).__module__
     code = getattr(inner, "__code__", None)
     return f"{module}.{name}" + (f":{code.co_firstlineno}" if code and "<" in name else "")
+
+
+def _forms(error: BaseException) -> Iterator[Any]:
+    """The exception, and what to make it of if it does not pickle: all, or what can be pickled."""
+    yield error
+    yield type(error), error.args, error.__dict__
+    yield type(error), error.args, {k: v for k, v in error.__dict__.items() if _pickles(v)}
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.loads(dumps_result(value))
+    except Exception:
+        return False
+    return True
 
 
 def _rebuilt(form: Any) -> BaseException:

@@ -3,14 +3,18 @@
 import atexit
 import hashlib
 import os
+import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, NoReturn
 
 from pypool import config, pickling
 from pypool.engine.backend import Backend, ClusterBackend, LocalBackend
-from pypool.engine.dispatcher import Call, Dispatcher
+from pypool.engine.calls import Call
+from pypool.engine.dispatcher import Dispatcher
 from pypool.results import AsyncResult
 from pypool.rundir.batch import MAP, STARMAP
 from pypool.schedulers.base import Scheduler
@@ -68,6 +72,7 @@ class Pool:
     ) -> None:
         self._state = TERMINATE
         self._dispatcher: Dispatcher | None = None
+        self._starting = threading.Lock()
         name = self._scheduler or config.pick_scheduler()
         default = config.DEFAULT_PROCESSES if name == "slurm" else config.usable_cpus()
         options = config.make_options(processes, default, work_dir, queue, time, memory, cpus)
@@ -151,8 +156,9 @@ class Pool:
 
     def _dispatching(self) -> Dispatcher:
         """The dispatcher, begun with the first call that has a task."""
-        if self._dispatcher is None:
-            self._dispatcher = Dispatcher(self._backend)
+        with self._starting:
+            if self._dispatcher is None or self._dispatcher.over:
+                self._dispatcher = Dispatcher(self._backend)
         return self._dispatcher
 
     def _check_running(self) -> None:
@@ -189,8 +195,13 @@ class Pool:
 
     def _stop(self, how: str) -> None:
         _open_pools.discard(self)
-        if self._dispatcher is not None:
+        if self._dispatcher is not None and self._dispatcher.thread.is_alive():
             self._dispatcher.stop(how)
+
+    def __del__(self) -> None:
+        if self._state == RUN and os.getpid() == self._pid and self._dispatcher is not None:
+            warnings.warn(f"unclosed running pool {self!r}", ResourceWarning, 2, self)
+            self._stop("terminate")
 
     def __enter__(self) -> "Pool":
         self._check_running()
@@ -225,7 +236,7 @@ class Pool:
 def make_backend(name: str, options: config.Options) -> Backend:
     """What runs the tasks of a pool with this scheduler."""
     if name == "local":
-        return LocalBackend(options)
+        return LocalBackend(replace(options, workers_per_element=options.processes))
     return ClusterBackend(_SCHEDULERS[name](), options)
 
 

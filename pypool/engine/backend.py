@@ -14,7 +14,9 @@ from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
 from pypool.engine.submission import ClusterElements
 from pypool.engine.this_machine import LocalElements, private_directory
-from pypool.rundir import names
+from pypool.errors import RunDirectoryError
+from pypool.rundir import names, records
+from pypool.rundir.mailbox import FileReader
 from pypool.rundir.run import RunDirectory, prepare_work_dir
 from pypool.schedulers.base import Scheduler
 from pypool.version import VERSION
@@ -91,7 +93,7 @@ class ClusterBackend:
         if failed:
             return
         for name in (names.BATCHES, names.FUNCTIONS):
-            shutil.rmtree(f"{run.path}/{name}", ignore_errors=True)
+            run.remove_tree(name)
         for token in run.list(names.ELEMENTS):
             for index in run.list(f"{names.ELEMENTS}/{token}"):
                 self._clean_element(run, f"{names.ELEMENTS}/{token}/{index}")
@@ -141,19 +143,26 @@ Backend = ClusterBackend | LocalBackend
 
 
 def prune(work_dir: str) -> None:
-    """Removes what is left of old runs: those over a week old, and all but the last twenty."""
-    ended = sorted(
-        (entry for entry in os.scandir(work_dir) if _is_ended_run(entry.path)),
-        key=lambda entry: entry.name,
-    )
+    """Removes old runs: those that were silent for a week, and ended ones but the last twenty."""
     old = time.time() - KEPT_SECONDS
-    for position, entry in enumerate(ended):
-        if position < len(ended) - KEPT_RUNS or entry.stat().st_mtime < old:
-            shutil.rmtree(entry.path, ignore_errors=True)
+    ended = []
+    for path in sorted(entry.path for entry in os.scandir(work_dir) if entry.is_dir()):
+        try:
+            if os.stat(f"{path}/{names.DRIVER}").st_mtime < old:
+                shutil.rmtree(path, ignore_errors=True)
+            elif has_ended(path):
+                ended.append(path)
+        except (OSError, RunDirectoryError):
+            continue  # not a run, or not ours
+    for path in ended[:-KEPT_RUNS]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_ended_run(path: str) -> bool:
-    """A run whose inputs were removed at its end."""
-    return os.path.isfile(f"{path}/{names.RUN_INFO}") and not os.path.isdir(
-        f"{path}/{names.FUNCTIONS}"
-    )
+def has_ended(path: str) -> bool:
+    """Whether the driver of the run has said `stop`."""
+    run = RunDirectory.open(path)
+    try:
+        said = FileReader(run.open_file, names.DRIVER, run.mark).read()
+    finally:
+        run.close()
+    return any(record.kind == records.STOP for record in said)

@@ -28,7 +28,13 @@ from pypool.engine.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
 from pypool.engine.estimates import Estimates
 from pypool.engine.ranges import Range, Ranges
 from pypool.engine.roster import Roster
-from pypool.engine.sizes import at_work_at_most, share_size, work_to_recall
+from pypool.engine.sizes import (
+    at_work_at_most,
+    hoards,
+    share_size,
+    wants_spare,
+    work_to_recall,
+)
 
 __all__ = [
     "Action",
@@ -74,6 +80,7 @@ class Deal:
         self._share_number = 0
         self._ask_number = 0
         self._recall_at = 0.0
+        self._hoards_at = 0.0
 
     # -- events: the caller's side
 
@@ -307,7 +314,8 @@ class Deal:
                 self._give(agent, batch, batch.again.take(1), now)
                 return True
             seconds = self.estimates.get(batch.function)
-            if batch.todo and (agent.idle_slots or seconds is not None):
+            worth = self.policy.recall_seconds
+            if batch.todo and (agent.idle_slots or wants_spare(seconds, worth)):
                 players = len(self._roster.playing)
                 count = share_size(batch, seconds, agent, parts[batch.number], players)
                 self._give(agent, batch, batch.todo.take(count), now)
@@ -333,14 +341,23 @@ class Deal:
         self._recall_at = now
 
     def _recall(self, now: float) -> None:
-        """If somebody is dry and nothing is left to deal, those with most in hand are asked."""
-        if not self.open_tasks or now < self._recall_at or self._waiting_batches():
+        """Work is asked back from hoards, and for agents that are dry when all is dealt.
+
+        Nobody is asked while asking cannot help, and not everybody is looked at each time.
+        """
+        if not self.open_tasks:
             return
-        able = self._able_agents()
-        dry = sum(agent.idle_slots > 0 for agent in able)
-        if not dry:
-            return
-        self._recall_at = now + self.policy.recall_seconds / 5  # not everybody each time
+        if now >= self._hoards_at:
+            self._hoards_at = now + 20 * self.policy.recall_seconds
+            self._recall_hoards(now)
+        if now >= self._recall_at and not self._waiting_batches():
+            dry = sum(agent.idle_slots > 0 for agent in self._able_agents())
+            if dry:
+                self._recall_at = now + self.policy.recall_seconds / 5
+                self._recall_for(dry, now)
+
+    def _recall_for(self, dry: int, now: float) -> None:
+        """Those with most in hand are asked, one for each that is dry."""
         worth = self.policy.recall_seconds
         rich = []
         for agent in self._roster.playing.values():
@@ -350,10 +367,21 @@ class Deal:
         rich.sort(key=lambda each: -each[0])
         for work, agent in rich[: max(dry, 0)]:
             if work:
-                self._ask_number += 1
-                agent.asked = self._ask_number
-                agent.asked_at = now
-                self._actions.append(AskBack(agent.key, self._ask_number))
+                self._ask_back(agent, now)
+
+    def _recall_hoards(self, now: float) -> None:
+        """Shares that were dealt when nobody knew how long their tasks are."""
+        players = len(self._roster.playing)
+        for agent in self._roster.playing.values():
+            may = not agent.asked and now >= agent.not_before
+            if may and hoards(agent, self.estimates, players):
+                self._ask_back(agent, now)
+
+    def _ask_back(self, agent: AgentBook, now: float) -> None:
+        self._ask_number += 1
+        agent.asked = self._ask_number
+        agent.asked_at = now
+        self._actions.append(AskBack(agent.key, self._ask_number))
 
     # -- bookkeeping
 

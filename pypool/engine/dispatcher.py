@@ -14,21 +14,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 from pypool.engine import deal
 from pypool.engine.backend import Backend
+from pypool.engine.calls import Call
 from pypool.engine.deal import Deal
+from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
 from pypool.engine.links import FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.store import Store
 from pypool.engine.submission import Ended, Listed, Refused
 from pypool.errors import AgentStartError, PoolError, RunDirectoryError, VersionMismatchError
-from pypool.rundir import messages, names, records
+from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
-from pypool.rundir.records import Record
 from pypool.rundir.run import unusable
 
 log = logging.getLogger("pypool")
@@ -38,41 +37,6 @@ LONGEST_SLEEP = 0.25
 COMMAND_SLEEP = 0.02
 GOODBYE_PATIENCE = 5.0
 OPENS_PER_SECOND = 500.0
-
-
-class Handle(Protocol):
-    """What a caller waits on; it is fed, and knows nothing of us."""
-
-    def set_item(self, index: int, success: bool, value: Any) -> None: ...
-
-    def fail(self, error: BaseException) -> None: ...
-
-
-@dataclass(slots=True)
-class Call:
-    """One call of the pool: a batch to be, and who waits for it.
-
-    Attributes
-    ----------
-    kind : int
-        How the function is called, `batch.MAP` or `batch.STARMAP`.
-    function : bytes
-        Pickled.
-    digest : bytes
-        SHA-256 of that.
-    name : str
-        What to call the function.
-    chunk : int
-        Tasks dealt together at least.
-    """
-
-    kind: int
-    function: bytes
-    digest: bytes
-    name: str
-    items: list[bytes]
-    chunk: int
-    handle: Handle
 
 
 class Dispatcher:
@@ -93,15 +57,20 @@ class Dispatcher:
         self._driver = FileWriter(self._run.open_file, names.DRIVER, self._run.mark)
         self._deal = Deal(backend.policy)
         self._store = Store(self._run)
-        self._outcomes = Outcomes(self._run)
         self._calls: dict[int, Call] = {}
+        self._intake = Intake(
+            self._deal, self._calls, Outcomes(self._run), self._journal, backend.linger
+        )
         self._numbers = 0
         self._links: dict[str, Link] = {}
         self._requests: deque[Call] = deque()
+        self._lock = threading.Lock()
+        self._over: BaseException | None = None
         self._stop: str | None = None
+        self._opens = OPENS_PER_SECOND
+        self._opens_at = now
         self._failed = False
         self._beat_at = now
-        self._submitted_at = now
         self._wake, self._wakeup = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._wakeup, False)
@@ -120,15 +89,26 @@ class Dispatcher:
         """This is the process that made it, not a fork."""
         return os.getpid() == self._pid
 
+    @property
+    def over(self) -> bool:
+        """The thread takes no more calls."""
+        return self._over is not None
+
     def call(self, call: Call) -> None:
-        self._requests.append(call)
-        self._ring()
+        """Takes a call; its handle is fed from now on."""
+        with self._lock:
+            if self._over is None:
+                self._requests.append(call)
+                self._ring()
+                return
+        call.handle.fail(self._over)
 
     def stop(self, how: str) -> None:
         """Asks the thread to end: "close" when all is done, "terminate" at once."""
-        if self._stop != "terminate":
-            self._stop = how
-        self._ring()
+        with self._lock:
+            if self._over is None:
+                self._stop = "terminate" if self._stop == "terminate" else how
+                self._ring()
 
     def _ring(self) -> None:
         with suppress(BlockingIOError):  # it may have been rung often enough
@@ -202,84 +182,39 @@ class Dispatcher:
         while self._requests:
             call = self._requests.popleft()
             self._numbers += 1
-            number = self._numbers
+            number = call.number = self._numbers
+            self._calls[number] = call
             self._store.add(number, call.kind, call.function, call.digest, call.items)
             self._deal.open_batch(number, len(call.items), call.name, call.chunk)
-            call.items = []
-            call.function = b""
-            self._calls[number] = call
+            call.forget_input()
 
     def _read_links(self, now: float) -> None:
-        opens = 0
-        for link in list(self._links.values()):
-            if link.fd is None and link.due > now:
-                continue
-            opens += 1
-            if opens > OPENS_PER_SECOND * LONGEST_SLEEP:
-                break
+        """Those that are due, but opens no more files a second than a server should bear."""
+        self._opens += OPENS_PER_SECOND * (now - self._opens_at)
+        self._opens = min(self._opens, OPENS_PER_SECOND)
+        self._opens_at = now
+        due = [link for link in self._links.values() if link.fd is not None or link.due <= now]
+        due.sort(key=lambda link: link.due)
+        for link in due:
+            if link.fd is None:
+                self._opens -= 1
+                if self._opens < 0:
+                    return
             self._read(link, now)
 
-    def _read(self, link: Link, now: float) -> None:
+    def _read(self, link: Link, now: float, to_end: bool = False) -> None:
         agent = self._deal.agents.get(link.key)
-        busy = agent is None or bool(agent.shares) or agent.pending
-        for record in link.read(now, busy):
-            self._take(link, record, now)
+        pending = agent is not None and agent.pending
+        busy = pending or (agent is not None and bool(agent.shares))
+        for record in link.read_to_end(now) if to_end else link.read(now, busy, pending):
+            if not self._intake.take(link, record, now):
+                self._drop(link)
         link.remove_read_parts()
-
-    def _take(self, link: Link, record: Record, now: float) -> None:
-        if link.key not in self._deal.agents:
-            return  # it has said goodbye
-        if record.kind == records.RESULTS:
-            self._take_results(link, record, now)
-            return
-        words = messages.unpack(record.payload)
-        if record.kind == records.HELLO:
-            link.host = words["host"]
-            self._deal.hello(link.key, words["slots"], now)
-            linger = self._backend.linger(now - self._submitted_at)
-            link.send(records.WELCOME, messages.pack({"linger": linger}))
-        elif record.kind == records.BEAT:
-            self._deal.beat(link.key, words["read"], words["held"], now)
-        elif record.kind == records.RETURNED:
-            self._deal.returned(link.key, words["ranges"], words["why"], record.key, now)
-        elif record.kind == records.DEATH:
-            self._deal.death(link.key, words["batch"], words["index"], _how_it_died(words), now)
-        elif record.kind == records.GOODBYE:
-            self._deal.goodbye(link.key, words["reason"], words["cut"], now)
-            self._drop(link)
-        elif record.kind == records.REFUSED:
-            self._deal.unfit(link.key, words["why"])
-            self._drop(link)
 
     def _drop(self, link: Link) -> None:
         self._elements.forget(link.key)
         if isinstance(link, FileLink):
             del self._links[link.key]
-
-    def _take_results(self, link: Link, record: Record, now: float) -> None:
-        batch = record.key
-        entries = list(messages.entries(record.payload))
-        call = self._calls.get(batch)
-        counts = self._deal.answered(
-            link.key,
-            batch,
-            [entry.index for entry in entries],
-            [entry.seconds for entry in entries],
-            now,
-        )
-        if call is None:
-            return
-        self._journal.tasks(batch, [entries[position].head for position in counts])
-        for position in counts:
-            entry = entries[position]
-            what = f"task {entry.index} of call {batch} ({call.name})"
-            call.handle.set_item(entry.index, *self._outcomes.decode(link, entry, what))
-        self._close_if_over(batch)
-
-    def _close_if_over(self, batch: int) -> None:
-        book = self._deal.batches.get(batch)
-        if book is None or not book.left:
-            self._calls.pop(batch, None)
 
     def _take_news(self, now: float) -> None:
         for news in self._elements.advance(now, self._deal.asks_scheduler(now)):
@@ -297,7 +232,7 @@ class Dispatcher:
         """The disk is the truth: what the element wrote last is read before it is lost."""
         link = self._links.get(news.key)
         if link is not None:
-            self._read(link, now)
+            self._read(link, now, to_end=True)
         self._deal.ended(news.key, news.how, now)
         if link is not None and link.fd is not None:
             link.close()
@@ -319,9 +254,9 @@ class Dispatcher:
             case deal.Fail(batch, task, loss):
                 call = self._calls.get(batch)
                 if call is not None:
-                    what = f"task {task} of call {batch} ({call.name})"
-                    call.handle.set_item(task, False, lost(loss, what))
-                    self._close_if_over(batch)
+                    self._failed = True
+                    call.handle.set_item(task, False, lost(loss, call.task(task)))
+                    self._intake.close_if_over(batch)
             case deal.Cancel(agent):
                 self._elements.cancel([agent])
             case deal.Remove(batch):
@@ -332,7 +267,7 @@ class Dispatcher:
     _refusal: PoolError | None = None
 
     def _submit(self, elements: int, now: float) -> None:
-        self._submitted_at = now
+        self._intake.submitted_at = now
         links = self._elements.submit(elements, now)
         self._links.update({link.key: link for link in links})
         self._deal.submitted([link.key for link in links], now)
@@ -349,17 +284,18 @@ class Dispatcher:
         self._fail_all(error)
 
     def _fail_all(self, error: BaseException) -> None:
-        calls, self._calls = self._calls, {}
         self._deal.drop_batches()
-        for call in calls.values():
-            call.handle.fail(error)
+        while self._calls:
+            self._calls.popitem()[1].handle.fail(error)
 
     # -- the end
 
     def _end(self, error: BaseException | None) -> None:
         """Tells agents to stop, cancels what is pending, and everybody who still waits."""
         at_once = bool(self._calls) or error is not None
-        told = error or PoolError("the pool was terminated before this task was done")
+        told = error or PoolError("the pool was terminated before this call was done")
+        with self._lock:
+            self._over = told
         self._fail_all(told)
         while self._requests:
             self._requests.popleft().handle.fail(told)
@@ -369,8 +305,8 @@ class Dispatcher:
         pending = [key for key, agent in self._deal.agents.items() if agent.pending]
         self._try(lambda: self._elements.end(pending, at_once))
         self._try(lambda: self._backend.clean_up(self._run, self._failed))
-        os.close(self._wake)
-        os.close(self._wakeup)
+        for fd in (self._wake, self._wakeup):
+            os.close(fd)
         self._run.close()
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -404,17 +340,3 @@ class Dispatcher:
                 if link.fd is not None and link.waiting:
                     link.flush()
             time.sleep(0.002)
-
-
-def _how_it_died(words: dict[str, Any]) -> str:
-    import signal
-
-    code = words["code"]
-    if code < 0:
-        try:
-            how = f"was killed by {signal.Signals(-code).name}"
-        except ValueError:
-            how = f"was killed by signal {-code}"
-    else:
-        how = f"ended with exit code {code}"
-    return f"its worker on {words['host']} {how} after {words['seconds']:.1f} s"

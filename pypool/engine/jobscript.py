@@ -5,6 +5,7 @@ shell, or for the scheduler's directives, by the template's own filters.
 """
 
 import shlex
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,14 @@ def pattern(path: Any) -> str:
 def _what_is_wrong(
     scheduler: str, error: jinja2.TemplateError, values: Mapping[str, object]
 ) -> str:
-    told = f"The job script cannot be made from {TEMPLATES}/{scheduler}.sh.j2"
-    if isinstance(error, jinja2.TemplateSyntaxError) and error.filename:
-        told += f" ({error.filename}, line {error.lineno})"
-    return f"{told}: {error.message}. Templates may use {', '.join(sorted(values))}."
+    place = f"{TEMPLATES}/{scheduler}.sh.j2"
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.endswith(".j2"):
+            place = f"line {frame.lineno} of {frame.filename}"
+    return (
+        f"The job script cannot be made, see {place}: {error.message}. "
+        f"Templates may use {', '.join(sorted(values))}."
+    )
 
 
 def _one_line(value: Any) -> str:

@@ -1,5 +1,7 @@
 """A link: both mailboxes of one agent, as the dispatcher uses them."""
 
+import os
+
 from pypool.rundir import names
 from pypool.rundir.mailbox import (
     FileWriter,
@@ -47,13 +49,22 @@ class FileLink:
         """Something has happened, or is about to: look often again."""
         self._active = self.due = now
 
-    def read(self, now: float, busy: bool) -> list[Record]:
-        """What is new; whether something is expected decides how soon to look again."""
+    def read(self, now: float, busy: bool, pending: bool) -> list[Record]:
+        """What is new; what is expected decides how soon to look again."""
         found = self._outbox.read()
         if found:
             self._active = now
-        longest = self._longest_sleep if busy else IDLE_SLEEP
-        self.due = now + min(max((now - self._active) / 10, SHORTEST_SLEEP), longest)
+        longest = IDLE_SLEEP if pending or not busy else self._longest_sleep
+        share = 50 if pending else 10
+        self.due = now + min(max((now - self._active) / share, SHORTEST_SLEEP), longest)
+        return found
+
+    def read_to_end(self, now: float) -> list[Record]:
+        """All there is: one look takes a few MiB only, and may bring nothing but damage."""
+        found: list[Record] = []
+        before = None
+        while before != (before := self._outbox.position):
+            found += self._outbox.read()
         return found
 
     def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
@@ -65,10 +76,6 @@ class FileLink:
     @property
     def waiting(self) -> int:
         return self._inbox.waiting
-
-    @property
-    def damaged(self) -> int:
-        return self._outbox.scanner.damaged
 
     def remove_read_parts(self) -> None:
         """Parts of the outbox that were read to the end, and whose results were delivered."""
@@ -110,8 +117,14 @@ class PipeLink:
     def touch(self, now: float) -> None:
         """A pipe needs no looking at."""
 
-    def read(self, now: float, busy: bool) -> list[Record]:
+    def read(self, now: float, busy: bool, pending: bool) -> list[Record]:
         return self._outbox.read()
+
+    def read_to_end(self, now: float) -> list[Record]:
+        found: list[Record] = []
+        while not self._outbox.ended and (more := self._outbox.read()):
+            found += more
+        return found
 
     def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
         self._inbox.put(kind, payload, key)
@@ -123,16 +136,10 @@ class PipeLink:
     def waiting(self) -> int:
         return self._inbox.waiting
 
-    @property
-    def damaged(self) -> int:
-        return self._outbox.scanner.damaged
-
     def remove_read_parts(self) -> None:
         """A pipe has no parts."""
 
     def close(self) -> None:
-        import os
-
         os.close(self._inbox.fd)
         os.close(self.fd)
 

@@ -1,11 +1,13 @@
 """From an entry in an outbox to what the caller gets: a value, or an exception with a note."""
 
+import signal
 from multiprocessing import pool as stdlib_pool
 from typing import Any
 from zlib import crc32
 
 from pypool import pickling
 from pypool.engine.books import Loss
+from pypool.engine.calls import Call
 from pypool.engine.links import Link
 from pypool.errors import RemoteError, RunDirectoryError, WorkerLostError
 from pypool.rundir import names
@@ -29,7 +31,7 @@ class Outcomes:
         self._run = run
         self._parts: dict[tuple[str, int], int] = {}
 
-    def decode(self, link: Link, entry: Entry, what: str) -> tuple[bool, Any]:
+    def decode(self, link: Link, entry: Entry, call: Call) -> tuple[bool, Any]:
         """Whether the task succeeded, and its value or its exception.
 
         Parameters
@@ -38,25 +40,27 @@ class Outcomes:
             Whose entry it is.
         entry : Entry
             What its outbox says.
-        what : str
-            The task in words.
+        call : Call
+            To which the task belongs.
         """
         try:
             body = entry.body if entry.elsewhere is None else self._from_data_file(link, entry)
             if entry.outcome == ERROR:
-                return False, self._raised(link, entry, body, what)
+                return False, self._raised(link, entry, body, call.task(entry.index))
             value = pickling.loads(body)
         except RunDirectoryError as error:
             return False, error
         except Exception as error:
-            told = RemoteError(
-                f"{what} on {link.host} returned something that cannot be unpickled here: "
+            task = call.task(entry.index)
+            wrong = RemoteError(
+                f"{task} on {link.host} returned something that cannot be unpickled here: "
                 f"{type(error).__name__}: {error}"
             )
-            told.__cause__ = error
-            return False, told
+            wrong.__cause__ = error
+            return False, wrong
         if entry.outcome == UNPICKLABLE:
-            return False, noted(MaybeEncodingError(*value), f"{what} on {link.host}")
+            task = call.task(entry.index)
+            return False, noted(MaybeEncodingError(*value), f"{task} on {link.host}")
         return True, value
 
     def _raised(self, link: Link, entry: Entry, body: bytes, what: str) -> BaseException:
@@ -103,6 +107,18 @@ def lost(loss: Loss, what: str) -> WorkerLostError:
         + "\nIf it is the task's own doing, run it by itself to see why; if it needs more memory, "
         "give the pool more (memory=)."
     )
+
+
+def how_it_died(words: dict[str, Any]) -> str:
+    """What a DEATH record tells, in words."""
+    code = words["code"]
+    if code >= 0:
+        how = f"ended with exit code {code}"
+    elif -code in set(signal.Signals):
+        how = f"was killed by {signal.Signals(-code).name}"
+    else:
+        how = f"was killed by signal {-code}"
+    return f"its worker on {words['host']} {how} after {words['seconds']:.1f} s"
 
 
 def noted(error: BaseException, note: str) -> BaseException:

@@ -10,6 +10,12 @@ SHARE_SECONDS = 0.25
 AGENTS_PER_SHARE_SECOND = 200
 """With many agents shares are larger: so many shares a second the dispatcher can deal."""
 
+SPARE_TRIPS = 100
+"""Tasks that last longer than so many round trips are dealt when a slot is idle, not before."""
+
+HOARD_SHARES = 16
+"""Who has more than so many shares' work that has not begun has got it by mistake."""
+
 REPORT_SECONDS = 0.1
 AGENTS_PER_REPORT_SECOND = 500
 FED_AHEAD = 16
@@ -36,23 +42,46 @@ def share_size(
         count = ceil(max(fair / 2, min(fair, idle)))
     else:
         seconds = max(seconds, LEAST_SECONDS)
-        work = agent.slots * max(SHARE_SECONDS, agents / AGENTS_PER_SHARE_SECOND)
-        enough = max(work / seconds, idle)
-        count = max(ceil(min(enough, fair)), ceil(LEAST_SHARE_SECONDS / seconds))
+        enough = agent.slots * share_seconds(agents) / seconds
+        count = ceil(max(min(max(enough, idle), fair), LEAST_SHARE_SECONDS / seconds))
     return ceil(max(count, 1) / batch.chunk) * batch.chunk
 
 
+def share_seconds(agents: int) -> float:
+    """How much work for each slot is dealt at once, if it is known and there is enough."""
+    return max(SHARE_SECONDS, agents / AGENTS_PER_SHARE_SECOND)
+
+
+def wants_spare(seconds: float | None, worth: float) -> bool:
+    """Whether an agent is dealt a share more than its slots are busy with.
+
+    Not if nobody knows what that means. And not if the tasks are so long that to wait for the
+    next one costs less than a long one behind another.
+    """
+    return seconds is not None and seconds < SPARE_TRIPS * worth
+
+
+def unbegun_seconds(agent: AgentBook, estimates: Estimates) -> float:
+    """Work that the agent cannot have begun, for each of its slots."""
+    return sum(
+        count * max(estimates.get(share.batch.function) or 0.0, LEAST_SECONDS) / agent.slots
+        for share, count in agent.unbegun()
+    )
+
+
 def work_to_recall(agent: AgentBook, estimates: Estimates, worth: float, now: float) -> float:
-    """Seconds of work that the agent cannot have begun; 0 if asking is not worth the way."""
-    work = 0.0
-    for share, count in agent.unbegun():
-        seconds = estimates.get(share.batch.function) or 0.0
-        work += count * max(seconds, LEAST_SECONDS) / agent.slots
+    """Seconds of work that could be asked back; 0 if asking is not worth the way."""
+    work = unbegun_seconds(agent, estimates)
     if not work or work > worth:
         return work
     since = next(iter(agent.shares.values())).since
     out = now - max(since, agent.not_before)
     return out if out > 2 * worth + work else 0.0
+
+
+def hoards(agent: AgentBook, estimates: Estimates, agents: int) -> bool:
+    """Whether the agent was dealt far too much when nobody knew what the tasks take."""
+    return unbegun_seconds(agent, estimates) > HOARD_SHARES * share_seconds(agents)
 
 
 def at_work_at_most(agent: AgentBook, seconds: float | None, agents: int) -> int:

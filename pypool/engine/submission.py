@@ -158,6 +158,7 @@ class ClusterElements:
             submission.job = submission.answer.value()
         except PoolError as error:
             del self._submissions[submission.token]
+            self._run.remove_tree(f"{names.ELEMENTS}/{submission.token}")
             yield Refused(submission.keys, error)
         else:
             self._journal.submitted(submission.token, submission.job)

@@ -4,11 +4,14 @@ It is executed, not forked, and reached through pipes; that it is gone is learne
 process, that the driver is gone it learns from its pipe.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +30,9 @@ def private_directory() -> str:
     return memory if os.access(memory, os.W_OK) else tempfile.gettempdir()
 
 
+_here: weakref.WeakSet[LocalElements] = weakref.WeakSet()
+
+
 class LocalElements:
     """One element at a time, on this machine."""
 
@@ -39,6 +45,7 @@ class LocalElements:
         self._links: dict[str, PipeLink] = {}
         self._count = 0
         run.make_directory(f"{names.ELEMENTS}/local")
+        _here.add(self)
 
     def submit(self, elements: int, now: float) -> list[Link]:
         """Starts an agent."""
@@ -84,7 +91,20 @@ class LocalElements:
             except subprocess.TimeoutExpired:
                 agent.kill()
                 agent.wait()
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
         shutil.rmtree(self._run.path, ignore_errors=True)
 
     def explain(self) -> str:
         return "What the agent said stands on this program's standard error."
+
+
+def _let_go() -> None:
+    """In a fork of the driver: its pipes are not held open, or agents would not see its end."""
+    for elements in _here:
+        for link in elements._links.values():
+            link.close()
+
+
+os.register_at_fork(after_in_child=_let_go)

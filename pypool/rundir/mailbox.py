@@ -254,6 +254,11 @@ class OutboxReader:
         self._file = FileReader(opener, names.outbox(element, 1), mark)
         self.scanner = self._file.scanner
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """Part and offset up to which everything has been read."""
+        return self.part, self._file.offset
+
     def read(self) -> list[Record]:
         found = self._file.read()
         while found and found[-1].kind == records.CONTINUED:

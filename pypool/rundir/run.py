@@ -54,6 +54,7 @@ def prepare_work_dir(work_dir: str) -> None:
         everybody may write to it or above it.
     """
     try:
+        check_parents(os.path.dirname(work_dir))
         os.mkdir(work_dir, 0o700)
     except FileExistsError:
         if not os.path.isdir(work_dir):
@@ -187,6 +188,12 @@ class RunDirectory:
         """Removes a file; one that is gone already is no error."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._fd)
+
+    def remove_tree(self, name: str) -> None:
+        """Removes a directory with all that is in it, as far as possible."""
+        import shutil
+
+        shutil.rmtree(f"{self.path}/{name}", ignore_errors=True)
 
     def list(self, name: str) -> list[str]:
         """The names in a directory of the run, for removal at its end and nothing else."""

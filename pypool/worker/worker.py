@@ -147,7 +147,7 @@ class Worker:
         output = (printed, end - printed)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         elsewhere = None
-        if len(body) >= names.INLINE_LIMIT:
+        if len(body) >= names.INLINE_LIMIT or self._run.mark in body:
             elsewhere = self._data.append(body)
         self._send(
             pack_entry(

@@ -42,6 +42,8 @@ from telescope.pointings import OVERLAP, Box, Pointing, cover_field
 from telescope.sky import load_sky
 from telescope.stacking import background_level, stack
 
+import pypool
+
 DEMO = Path(telescope.__file__).parents[1] / "demo.py"
 
 
@@ -55,7 +57,11 @@ class SerialPool:
 POOLS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "serial": lambda: contextlib.nullcontext(SerialPool()),
     "multiprocessing": lambda: multiprocessing.Pool(3),
+    "local": lambda: pypool.local.Pool(3),
+    "shell": lambda: pypool.shell.Pool(3),
+    "slurm": lambda: pypool.slurm.Pool(3),
 }
+NAMES = [*sorted(set(POOLS) - {"slurm"}), pytest.param("slurm", marks=pytest.mark.slurm)]
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +242,7 @@ def test_running_at_the_same_time_gives_same_bytes(work_dir: Path, finished: Pat
     assert not list(work_dir.glob(".*"))
 
 
-@pytest.mark.parametrize("pool_name", POOLS)
+@pytest.mark.parametrize("pool_name", NAMES)
 def test_pools_agree(pool_name: str, work_dir: Path, finished: Path) -> None:
     """All catalogues have the same bytes whichever pool the jobs are mapped on."""
     jobs = telescope.make_jobs(work_dir=work_dir)

@@ -1,0 +1,101 @@
+"""Intake: from what agents write to the dealer's events, and from results to their callers.
+
+Whether an answer counts is the dealer's decision; what it says is read by `outcomes`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pypool.engine.calls import Call
+from pypool.engine.deal import Deal
+from pypool.engine.journal import Journal
+from pypool.engine.links import Link
+from pypool.engine.outcomes import Outcomes, how_it_died
+from pypool.rundir import messages, records
+from pypool.rundir.records import Record
+
+_GREETINGS = (records.HELLO, records.BEAT)
+
+
+class Intake:
+    """Takes records.
+
+    Parameters
+    ----------
+    deal : Deal
+        Is told what happened.
+    calls : dict
+        Open calls by the number of their batch; those that are over are taken out.
+    outcomes, journal
+        Read results; write down what was done with each task.
+    linger : callable
+        Seconds that an agent is to stay without work, by the seconds its element waited.
+    """
+
+    def __init__(
+        self,
+        deal: Deal,
+        calls: dict[int, Call],
+        outcomes: Outcomes,
+        journal: Journal,
+        linger: Callable[[float], float],
+    ) -> None:
+        self._deal = deal
+        self._calls = calls
+        self._outcomes = outcomes
+        self._journal = journal
+        self._linger = linger
+        self.submitted_at = time.monotonic()
+
+    def take(self, link: Link, record: Record, now: float) -> bool:
+        """Takes one record; False if it was the agent's last one."""
+        if link.key not in self._deal.agents and record.kind not in _GREETINGS:
+            return True  # its element was given up before it said a word
+        if record.kind == records.RESULTS:
+            self._results(link, record, now)
+            return True
+        words = messages.unpack(record.payload)
+        match record.kind:
+            case records.HELLO:
+                link.host = words["host"]
+                self._deal.hello(link.key, words["slots"], now)
+                linger = self._linger(now - self.submitted_at)
+                link.send(records.WELCOME, messages.pack({"linger": linger}))
+            case records.BEAT:
+                self._deal.beat(link.key, words["read"], words["held"], now)
+            case records.RETURNED:
+                self._deal.returned(link.key, words["ranges"], words["why"], record.key, now)
+            case records.DEATH:
+                how = how_it_died(words)
+                self._deal.death(link.key, words["batch"], words["index"], how, now)
+            case records.GOODBYE:
+                self._deal.goodbye(link.key, words["reason"], words["cut"], now)
+                return False
+            case records.REFUSED:
+                self._deal.unfit(link.key, words["why"])
+                return False
+        return True
+
+    def _results(self, link: Link, record: Record, now: float) -> None:
+        batch = record.key
+        entries = list(messages.entries(record.payload))
+        indexes = [entry.index for entry in entries]
+        seconds = [entry.seconds for entry in entries]
+        counts = self._deal.answered(link.key, batch, indexes, seconds, now)
+        call = self._calls.get(batch)
+        if call is None:
+            return
+        self._journal.tasks(batch, [entries[position].head for position in counts])
+        for position in counts:
+            entry = entries[position]
+            success, value = self._outcomes.decode(link, entry, call)
+            call.handle.set_item(entry.index, success, value)
+        self.close_if_over(batch)
+
+    def close_if_over(self, batch: int) -> None:
+        """A call without open tasks is nobody's business any more."""
+        book = self._deal.batches.get(batch)
+        if book is None or not book.left:
+            self._calls.pop(batch, None)

@@ -1,0 +1,13 @@
+#!/bin/bash
+# pypool: an array element of the run below. By hand: see how slurm is asked in the docs;
+# an element that had an owner leaves at once.
+#SBATCH --output='/work/run of 100%%/scheduler/%A_%a.out'
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+#SBATCH --ntasks=1
+#SBATCH --partition='long and wide'
+#SBATCH --time=1-12:30:00
+#SBATCH --mem=6144M
+#SBATCH --cpus-per-task=8
+exec /python /start.py '/work/run of 100%' "elements/$1/${SLURM_ARRAY_TASK_ID}"
+

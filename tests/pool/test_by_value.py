@@ -1,0 +1,357 @@
+"""What cannot be imported travels by value: a script works as it stands, `__main__` and all."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pypool import Pool
+
+from .scripts import Driver
+
+# ---- functions of all kinds, from a module
+
+
+class Scale:
+    """Has no `__name__`, as what libraries hand to `map`."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, number: float) -> float:
+        return self.factor * number
+
+    def method(self, number: float) -> float:
+        return self.factor * number
+
+    @classmethod
+    def of_class(cls, number: float) -> float:
+        return 2 * number
+
+    @staticmethod
+    def of_nothing(number: float) -> float:
+        return 2 * number
+
+
+CALLABLES: dict[str, Callable[[Any], Any]] = {
+    "lambda": lambda number: 2 * number,
+    "partial": functools.partial(lambda factor, number: factor * number, 2),
+    "instance": Scale(2),
+    "bound method": Scale(2).method,
+    "class method": Scale.of_class,
+    "static method": Scale.of_nothing,
+    "bound method of a builtin": (2).__mul__,
+    "ufunc": np.square,
+    "class": complex,
+    "builtin": abs,
+}
+
+
+@pytest.mark.parametrize("kind", CALLABLES)
+def test_any_callable_will_do(pool: Pool, kind: str) -> None:
+    """Whatever can be called, `map` calls."""
+    function = CALLABLES[kind]
+    assert pool.map(function, [0, 1, 2]) == [function(number) for number in (0, 1, 2)]
+
+
+def test_a_closure_brings_what_it_has_closed_over(pool: Pool) -> None:
+    """Local variables around a function travel with it."""
+    offset, table = 10, {1: "one"}
+
+    def look(number: int) -> tuple[int, str | None]:
+        return number + offset, table.get(number)
+
+    assert pool.map(look, [1, 2]) == [(11, "one"), (12, None)]
+
+
+def test_a_recursive_local_function(pool: Pool) -> None:
+    """A function that refers to itself."""
+
+    def factorial(number: int) -> int:
+        return 1 if number < 2 else number * factorial(number - 1)
+
+    assert pool.map(factorial, range(6)) == [1, 1, 2, 6, 24, 120]
+
+
+def test_the_mean_deviation_of_lists(pool: Pool) -> None:
+    """`numpy.std` over lists of different lengths equals the loop."""
+    lists = [[3, 4, 56, 7], [22, 5, 4, 5, 7], [11, 2, 545, 235, 6, 3], [22, 45, 6, 4]]
+    assert pool.map(np.std, lists) == [np.std(each) for each in lists]
+
+
+def test_instances_of_a_local_class(pool: Pool) -> None:
+    """A class that no module knows can be sent and can come back."""
+
+    @dataclass
+    class Point:
+        x: int
+
+        def moved(self) -> "Point":
+            return Point(self.x + 1)
+
+    assert [each.x for each in pool.map(lambda point: point.moved(), [Point(1), Point(2)])] == [2, 3]
+
+
+def test_a_lambda_in_an_item(pool: Pool) -> None:
+    """Items may hold functions."""
+    assert pool.map(lambda function: function(3), [lambda n: n + 1, lambda n: n * 2]) == [4, 6]
+
+
+def test_a_lambda_comes_back(pool: Pool) -> None:
+    """Results may be functions."""
+    assert [function(1) for function in pool.map(lambda n: lambda m: n + m, [1, 2])] == [2, 3]
+
+
+def test_two_lambdas_of_one_line_are_two_functions(pool: Pool) -> None:
+    """A worker that has kept a function does not take it for its twin."""
+    assert [pool.map(lambda n, k=k: n * k, [1]) for k in (1, 2, 3)] == [[1], [2], [3]]
+
+
+def test_a_changed_function_is_sent_anew(pool: Pool) -> None:
+    """What a callable carries is as it was at each call."""
+    scale = Scale(2)
+    assert pool.map(scale, [1]) == [2]
+    scale.factor = 3
+    assert pool.map(scale, [1]) == [3]
+
+
+# ---- programs
+
+SQUARES = """
+    def square(number):
+        return number * number
+
+    with POOL as pool:
+        print(pool.map(square, range(4)))
+    """
+
+
+@pytest.mark.parametrize("arguments", [(), ("-c",)], ids=["file", "-c"])
+def test_an_unguarded_program_works(driver: Driver, arguments: tuple[str, ...]) -> None:
+    """No `if __name__ == "__main__"` is needed, however the program is given."""
+    assert driver.run(SQUARES, *arguments) == "[0, 1, 4, 9]\n"
+
+
+@pytest.mark.parametrize("arguments", [("-",), ("-i", "-q")], ids=["-", "-i"])
+def test_a_program_on_stdin_works(driver: Driver, arguments: tuple[str, ...]) -> None:
+    """A program that has no file, and an interactive session."""
+    text = SQUARES.replace("print(pool.map(square, range(4)))\n", "print(pool.map(square, [2]))\n\n")
+    text = text.replace("number * number\n", "number * number\n\n")
+    assert driver.run(text, *arguments, stdin=True) == "[4]\n"
+
+
+def test_a_guarded_program_works(driver: Driver) -> None:
+    """The form that the stdlib asks for."""
+    program = """
+        def square(number):
+            return number * number
+
+        if __name__ == "__main__":
+            with POOL as pool:
+                print(pool.map(square, range(4)))
+        """
+    assert driver.run(program) == "[0, 1, 4, 9]\n"
+
+
+def test_a_package_run_by_m_works(driver: Driver) -> None:
+    """`python -m package` with functions in its `__main__`."""
+    package = driver.file("survey")
+    package.mkdir()
+    package.joinpath("__main__.py").write_text(driver.text(SQUARES))
+    assert driver.run("", "-m", "survey") == "[0, 1, 4, 9]\n"
+
+
+def test_a_module_beside_the_program_is_imported(driver: Driver) -> None:
+    """Workers find what the driver finds through its `sys.path`."""
+    driver.file("beside.py").write_text("def double(number):\n    return 2 * number\n")
+    program = """
+        import beside
+
+        with POOL as pool:
+            print(pool.map(beside.double, [1, 2]))
+        """
+    assert driver.run(program) == "[2, 4]\n"
+
+
+def test_relative_paths_mean_the_same(driver: Driver) -> None:
+    """Tasks run in the driver's working directory."""
+    driver.file("numbers.txt").write_text("17\n")
+    program = """
+        def read(name):
+            return open(name).read().strip()
+
+        with POOL as pool:
+            print(pool.map(read, ["numbers.txt"]))
+        """
+    assert driver.run(program) == "['17']\n"
+
+
+def test_a_global_of_main_is_seen(driver: Driver) -> None:
+    """A global that is set before the call has its value in the tasks."""
+    program = """
+        FACTOR = 1
+
+        def scaled(number):
+            return FACTOR * number
+
+        FACTOR = 5
+        with POOL as pool:
+            print(pool.map(scaled, [1, 2]))
+        """
+    assert driver.run(program) == "[5, 10]\n"
+
+
+def test_a_changed_global_of_main_is_seen(driver: Driver) -> None:
+    """A global that changes between two calls has its new value in the second."""
+    program = """
+        FACTOR = 1
+
+        def scaled(number):
+            return FACTOR * number
+
+        with POOL as pool:
+            for FACTOR in (1, 2, 3):
+                print(pool.map(scaled, [1] * 4))
+        """
+    assert driver.run(program) == "[1, 1, 1, 1]\n[2, 2, 2, 2]\n[3, 3, 3, 3]\n"
+
+
+def test_functions_of_main_call_each_other(driver: Driver) -> None:
+    """What a function of the program uses comes along: functions, classes, modules."""
+    program = """
+        import math
+        import numpy as np
+
+        def half(number):
+            return number / 2
+
+        class Root:
+            def of(self, number):
+                return math.sqrt(half(number))
+
+        def work(number):
+            return float(np.float64(Root().of(number)))
+
+        with POOL as pool:
+            print(pool.map(work, [8, 18]))
+        """
+    assert driver.run(program) == "[2.0, 3.0]\n"
+
+
+def test_a_counter_in_main_lives_in_the_worker(driver: Driver) -> None:
+    """What a task does to a global of `__main__` is there for the next task of that worker."""
+    program = """
+        seen = []
+
+        def remember(number):
+            seen.append(number)
+            return len(seen)
+
+        with POOL as pool:
+            print(sum(pool.map(remember, range(10))) > 10, seen)
+        """
+    assert driver.run(program) == "True []\n"
+
+
+INSTANCES = {
+    "class": "class Kind:\n    def __init__(self, n): self.n = n",
+    "dataclass": "from dataclasses import dataclass\n@dataclass\nclass Kind:\n    n: int",
+    "slots": "class Kind:\n    __slots__ = ('n',)\n    def __init__(self, n): self.n = n",
+    "namedtuple": "from collections import namedtuple\nKind = namedtuple('Kind', 'n')",
+    "typed": "from typing import NamedTuple\nclass Kind(NamedTuple):\n    n: int",
+}
+
+
+@pytest.mark.parametrize("kind", INSTANCES)
+def test_instances_of_mains_classes_come_back_as_such(driver: Driver, kind: str) -> None:
+    """They can be items and results, and results are of the driver's own class."""
+    program = """
+        def twin(item):
+            assert isinstance(item, Kind)
+            return Kind(item.n + 1)
+
+        with POOL as pool:
+            results = pool.map(twin, [Kind(1), Kind(2)])
+        print([type(each) is Kind for each in results], [each.n for each in results])
+        """
+    lines = "\n".join(8 * " " + line for line in INSTANCES[kind].splitlines())
+    assert driver.run(f"\n{lines}\n{program}") == "[True, True] [2, 3]\n"
+
+
+def test_members_of_mains_enums_come_back_as_such(driver: Driver) -> None:
+    """A member of an enumeration is the same object on return."""
+    program = """
+        import enum
+
+        class Colour(enum.Enum):
+            RED = 1
+            BLUE = 2
+
+        def other(colour):
+            return Colour.BLUE if colour is Colour.RED else Colour.RED
+
+        with POOL as pool:
+            print([each is Colour.BLUE for each in pool.map(other, [Colour.RED, Colour.BLUE])])
+        """
+    assert driver.run(program) == "[True, False]\n"
+
+
+def test_exceptions_of_main_are_caught_by_type(driver: Driver) -> None:
+    """Also with an `__init__` of several arguments and a base class in `__main__`."""
+    program = """
+        class Trouble(Exception):
+            pass
+
+        class Overflow(Trouble):
+            def __init__(self, name, limit):
+                super().__init__(f"{name} is over {limit}")
+                self.limit = limit
+
+        def work(number):
+            raise Overflow("it", number)
+
+        with POOL as pool:
+            try:
+                pool.map_async(work, [3]).get(60)
+            except Trouble as error:
+                print(type(error) is Overflow, error, error.limit)
+        """
+    assert driver.run(program) == "True it is over 3 3\n"
+
+
+def test_a_class_hierarchy_of_main(driver: Driver) -> None:
+    """`super()`, class attributes and inherited methods work in the worker."""
+    program = """
+        class Base:
+            unit = "m"
+            def show(self):
+                return f"{self.n} {self.unit}"
+
+        class Length(Base):
+            def __init__(self, n):
+                self.n = n
+            def show(self):
+                return "length " + super().show()
+
+        with POOL as pool:
+            print(pool.map(Length.show, [Length(1)]), pool.map(lambda each: each.show(), [Length(2)]))
+        """
+    assert driver.run(program) == "['length 1 m'] ['length 2 m']\n"
+
+
+def test_arguments_of_the_program_are_seen(driver: Driver) -> None:
+    """`sys.argv` and `__main__.__file__` in a task are the driver's."""
+    program = """
+        import sys
+
+        def look(_):
+            import __main__
+            return sys.argv[1:], __main__.__file__
+
+        with POOL as pool:
+            print(pool.map(look, [0]) == [(sys.argv[1:], __file__)])
+        """
+    assert driver.run(program) == "True\n"

@@ -1,0 +1,1 @@
+"""Adapters: what a scheduler is asked, and what its answers are taken for."""

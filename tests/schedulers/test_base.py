@@ -1,0 +1,191 @@
+"""Running a scheduler's command: in its own time, with its own environment, without a shell."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pypool.schedulers.base import (
+    Answered,
+    Command,
+    Completed,
+    clean_environment,
+    wait,
+)
+
+
+def as_it_is(done: Completed) -> Completed:
+    return done
+
+
+def run(
+    *argv: str, timeout: float = 30.0, environment: dict[str, str] | None = None
+) -> Completed | None:
+    given = dict(os.environ) if environment is None else environment
+    return wait(Command(argv, given, as_it_is, timeout))
+
+
+def is_gone(pid: int) -> bool:
+    """No such process, or one that nobody has waited for yet."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def soon(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+# ---- commands
+
+
+def test_code_and_both_outputs_come_back() -> None:
+    """What a command printed, where, and how it ended."""
+    argv = ("/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+    assert run(*argv) == Completed(argv, 3, "out\n", "err\n")
+
+
+def test_a_running_command_is_not_waited_for(tmp_path: Path) -> None:
+    """`done` answers at once while the command still runs."""
+    command = Command(["/bin/cat", str(fifo(tmp_path))], {}, as_it_is)
+    before = time.monotonic()
+    assert not command.done()
+    assert time.monotonic() - before < 1
+    with pytest.raises(RuntimeError):
+        command.value()
+    (tmp_path / "fifo").write_text("go")
+    assert wait(command) is not None
+
+
+def fifo(place: Path) -> Path:
+    os.mkfifo(place / "fifo")
+    return place / "fifo"
+
+
+def test_a_command_that_takes_too_long_is_killed() -> None:
+    """Its answer has no exit code, which is not the same as a failure."""
+    before = time.monotonic()
+    done = run("/bin/sleep", "100", timeout=0.05)
+    assert done is not None
+    assert done.code is None
+    assert time.monotonic() - before < 5
+
+
+def test_what_the_command_has_started_is_killed_with_it(tmp_path: Path) -> None:
+    """A wrapper script at some site must not leave its real command behind."""
+    note = tmp_path / "pid"
+    line = f"sleep 100 & echo $! >'{note}.new'; mv '{note}.new' '{note}'; wait"
+    command = Command(["/bin/sh", "-c", line], dict(os.environ), as_it_is, timeout=0.2)
+    assert soon(note.exists)
+    assert wait(command) is not None
+    assert soon(lambda: is_gone(int(note.read_text())))
+
+
+def test_a_missing_program_is_an_answer_that_says_so() -> None:
+    """The reader of the answer sees a shell's exit code for it, and why."""
+    done = run("/no/such/program", "x")
+    assert done is not None
+    assert done.code == 127
+    assert "/no/such/program x" in done.told()
+    assert "cannot be run: No such file or directory" in done.told()
+
+
+def test_a_large_output_blocks_nobody() -> None:
+    """Ten megabytes come through although nobody reads while the command runs."""
+    done = run(sys.executable, "-c", "import sys; sys.stdout.write('x' * 10_000_000)")
+    assert done is not None
+    assert len(done.stdout) == 10_000_000
+
+
+@pytest.mark.parametrize(
+    "text", ["$(touch marker)", "`touch marker`", "; touch marker", "a  b*'\""]
+)
+def test_arguments_are_never_seen_by_a_shell(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands in an argument arrives as it is."""
+    monkeypatch.chdir(tmp_path)
+    done = run("/usr/bin/printf", "%s", text)
+    assert done is not None
+    assert done.stdout == text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_sees_the_given_environment_alone() -> None:
+    """Nothing of the driver's own environment is added."""
+    done = run("/usr/bin/env", environment={"ONLY": "this"})
+    assert done is not None
+    assert done.stdout == "ONLY=this\n"
+
+
+def test_bytes_that_are_no_text_do_not_break_the_answer() -> None:
+    """A scheduler may print in another encoding."""
+    done = run("/usr/bin/printf", r"a\377b")
+    assert done is not None
+    assert done.stdout == "a\ufffdb"
+
+
+def test_the_reader_makes_the_answer() -> None:
+    """`value` gives what the reader made of the output."""
+    command = Command(["/bin/echo", "7"], {}, lambda done: int(done.stdout))
+    assert wait(command) == 7
+
+
+def test_waiting_ends_without_an_answer() -> None:
+    """`wait` gives None if the command runs on."""
+    command = Command(["/bin/sleep", "100"], {}, as_it_is, timeout=0.1)
+    assert wait(command, timeout=0.02) is None
+    assert wait(command) is not None
+
+
+def test_an_answer_that_is_there_is_done() -> None:
+    """Adapters without commands answer at once."""
+    assert wait(Answered(5)) == 5
+
+
+# ---- environment
+
+OUT = """
+SLURM_JOB_ID SLURM_ARRAY_TASK_ID SLURM_CPUS_PER_TASK SLURMD_NODENAME SBATCH_ARRAY_INX
+SBATCH_PARTITION SQUEUE_FORMAT SCANCEL_QUIET SACCT_FORMAT SALLOC_ACCOUNT SRUN_DEBUG
+SINFO_FORMAT PMI_RANK PMIX_RANK OMPI_COMM_WORLD_RANK PBS_JOBID SGE_TASK_ID JOB_ID TASK_ID
+BASH_ENV ENV BASH_FUNC_module%% SHELLOPTS BASHOPTS XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS
+GITHUB_TOKEN my_token AWS_SECRET_ACCESS_KEY Client_Secret PGPASSWORD passphrase API_KEY apikey
+"""
+IN = """
+SLURM_CONF SLURM_CLUSTERS SGE_ROOT SGE_CELL SGE_QMASTER_PORT SGE_EXECD_PORT PATH HOME
+PYTHONPATH LD_LIBRARY_PATH OMP_NUM_THREADS CONDA_PREFIX VIRTUAL_ENV LANG USER TMPDIR
+"""
+
+
+@pytest.mark.parametrize("name", OUT.split())
+def test_what_misleads_or_is_secret_stays_behind(name: str) -> None:
+    """Outer jobs, habits, code for shells and secrets do not travel."""
+    assert clean_environment({name: "x", "PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize("name", IN.split())
+def test_what_is_needed_travels(name: str) -> None:
+    """Where the scheduler is, and everything ordinary."""
+    assert clean_environment({name: "x"}) == {name: "x"}
+
+
+def test_without_an_argument_it_is_the_environment_of_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The driver's variables as they are now."""
+    monkeypatch.setenv("PYPOOL_ORDINARY", "1")
+    monkeypatch.setenv("SBATCH_ACCOUNT", "1")
+    cleaned = clean_environment()
+    assert cleaned["PYPOOL_ORDINARY"] == "1"
+    assert "SBATCH_ACCOUNT" not in cleaned

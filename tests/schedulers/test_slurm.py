@@ -1,0 +1,374 @@
+"""Slurm's adapter: commands that are built, and answers as a real Slurm 22.05 gave them."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from pypool.errors import SubmitError
+from pypool.schedulers import slurm
+from pypool.schedulers.base import Completed, Element, ElementState, Phase, Scheduler, wait
+
+SCRIPT = "/work/run/job.sh"
+
+NO_CONTROLLER = (
+    "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
+    "slurm_load_jobs error: Socket timed out on send/recv operation\n",
+)
+REFUSALS = (
+    (
+        1,
+        (
+            "sbatch: error: invalid partition specified: nope\n"
+            "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
+        ),
+    ),
+    (255, "sbatch: unrecognized option '--nonsense'\n"),
+    (255, "sbatch: error: Invalid --time specification\n"),
+    (
+        1,
+        (
+            "sbatch: error: QOSMaxSubmitJobPerUserLimit\n"
+            "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy "
+            "(job submit limit, user's size and/or time limits)\n"
+        ),
+    ),
+    (1, "sbatch: error: Batch job submission failed: Invalid job array specification\n"),
+    (1, "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"),
+)
+
+
+def completed(stdout: str = "", stderr: str = "", code: int | None = 0) -> Completed:
+    return Completed(("command", "an argument"), code, stdout, stderr)
+
+
+class Calls:
+    """Takes down what would be run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.argv: list[str] = []
+        monkeypatch.setattr(slurm, "Command", self._take)
+
+    def _take(self, argv: list[str], *_: object, **__: object) -> None:
+        self.argv = argv
+
+
+# ---- sbatch
+
+
+def test_a_submission_is_an_array_named_after_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch gets the range of indices, the token as a name, the script and the token again."""
+    calls = Calls(monkeypatch)
+    slurm.Slurm().submit(SCRIPT, "0a1b2c3d", 3)
+    assert calls.argv == [
+        "sbatch",
+        "--parsable",
+        "--array=0-2",
+        "--job-name=pypool-0a1b2c3d",
+        SCRIPT,
+        "0a1b2c3d",
+    ]
+
+
+def test_one_element_is_an_array_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single element has an index like any other."""
+    calls = Calls(monkeypatch)
+    slurm.Slurm().submit(SCRIPT, "t", 1)
+    assert "--array=0-0" in calls.argv
+
+
+@pytest.mark.parametrize("printed", ["4711\n", "4711;cluster\n", " 4711 \n"])
+def test_the_job_id_is_read(printed: str) -> None:
+    """`sbatch --parsable` prints the id, on some sites with the cluster's name behind it."""
+    assert slurm.read_submission(completed(printed), SCRIPT) == "4711"
+
+
+def test_a_warning_beside_the_job_id_does_no_harm() -> None:
+    """What sbatch says on standard error of a job that it took is no refusal."""
+    told = completed("4711\n", "sbatch: warning: can't run 1 processes on 4 nodes\n")
+    assert slurm.read_submission(told, SCRIPT) == "4711"
+
+
+@pytest.mark.parametrize(("code", "stderr"), REFUSALS)
+def test_a_refusal_tells_command_code_words_and_script(code: int, stderr: str) -> None:
+    """Of a refused submission the user learns what was run, what came back and where to look."""
+    with pytest.raises(SubmitError) as caught:
+        slurm.read_submission(completed(stderr=stderr, code=code), SCRIPT)
+    told = str(caught.value)
+    assert "command 'an argument'" in told
+    assert f"exit code {code}" in told
+    assert all(line in told for line in stderr.splitlines())
+    assert SCRIPT in told
+
+
+@pytest.mark.parametrize("stdout", ["", "\n", "Submitted batch job 7\n", "7_1\n"])
+def test_an_answer_without_a_job_id_is_a_refusal(stdout: str) -> None:
+    """Exit code 0 alone is not believed."""
+    with pytest.raises(SubmitError):
+        slurm.read_submission(completed(stdout), SCRIPT)
+
+
+def test_a_submission_without_an_answer_in_time_says_so() -> None:
+    """A killed sbatch has no exit code to tell of."""
+    with pytest.raises(SubmitError, match="no answer in time"):
+        slurm.read_submission(completed(code=None), SCRIPT)
+
+
+# ---- squeue
+
+
+def test_one_squeue_asks_for_all_jobs_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended elements are asked for too, one row an element, the free text last."""
+    calls = Calls(monkeypatch)
+    slurm.Slurm().queue(["7", "8"])
+    assert calls.argv == [
+        "squeue",
+        "--noheader",
+        "--array",
+        "--states=all",
+        "--format=%F|%K|%T|%r",
+        "--jobs=7,8",
+    ]
+
+
+def test_rows_of_several_jobs_are_told_apart() -> None:
+    """Elements with the same index of two jobs are two elements."""
+    rows = "7|0|RUNNING|None\n7|1|FAILED|NonZeroExitCode\n8|0|PENDING|Resources\n"
+    assert slurm.read_queue(completed(rows)) == {
+        ("7", 0): ElementState("running", "RUNNING"),
+        ("7", 1): ElementState("ended", "failed", "NonZeroExitCode"),
+        ("8", 0): ElementState("pending", "PENDING", "Resources"),
+    }
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        (
+            "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority "
+            "partitions"
+        ),
+        "launch failed requeued held",
+        "job requeued in held state",
+        "JobHeldAdmin",
+        "a | b",
+    ],
+)
+def test_reasons_are_kept_as_they_are(reason: str) -> None:
+    """Blanks, commas and even our own separator may stand in a reason."""
+    states = slurm.read_queue(completed(f"7|3|PENDING|{reason}\n"))
+    assert states == {("7", 3): ElementState("pending", "PENDING", reason)}
+
+
+def test_rows_of_jobs_that_are_no_arrays_are_left_out() -> None:
+    """A row whose index is N/A is no element of ours."""
+    assert slurm.read_queue(completed("6|N/A|RUNNING|None\n7|0|RUNNING|None\n")).keys() == {
+        ("7", 0)
+    }
+
+
+def test_an_empty_answer_is_an_answer() -> None:
+    """Several forgotten ids give exit code 0 and nothing."""
+    assert slurm.read_queue(completed()) == {}
+
+
+def test_a_forgotten_job_is_an_empty_answer() -> None:
+    """A single forgotten id gives exit code 1, which is no failure of Slurm."""
+    told = completed(stderr="slurm_load_jobs error: Invalid job id specified\n", code=1)
+    assert slurm.read_queue(told) == {}
+
+
+@pytest.mark.parametrize("stderr", NO_CONTROLLER)
+def test_no_controller_is_no_answer(stderr: str) -> None:
+    """What was printed before the failure is not taken for an answer either."""
+    with pytest.raises(slurm.CommandError, match=r"exit code 1:\n    slurm_load_jobs error"):
+        slurm.read_queue(completed("7|0|FAILED|None\n", stderr, 1))
+
+
+def test_a_killed_squeue_is_no_answer() -> None:
+    """A command whose time was over is evidence of nothing."""
+    with pytest.raises(slurm.CommandError, match="no answer in time"):
+        slurm.read_queue(completed("7|0|FAILED|None\n", code=None))
+
+
+def test_rows_that_cannot_be_read_are_no_answer() -> None:
+    """Something else than squeue's rows must not pass for an empty queue."""
+    with pytest.raises(slurm.CommandError, match="cannot be read"):
+        slurm.read_queue(completed("Welcome to the cluster!\n"))
+
+
+def test_titles_of_clusters_are_passed_over() -> None:
+    """With SLURM_CLUSTERS set, squeue puts a title before the rows of each cluster."""
+    rows = "CLUSTER: alpha\n7|0|RUNNING|None\n"
+    assert slurm.read_queue(completed(rows)).keys() == {("7", 0)}
+
+
+PHASES: dict[Phase, str] = {
+    "pending": "PENDING CONFIGURING REQUEUED REQUEUE_HOLD REQUEUE_FED RESV_DEL_HOLD SPECIAL_EXIT",
+    "running": "RUNNING COMPLETING STAGE_OUT SIGNALING RESIZING",
+    "suspended": "SUSPENDED STOPPED",
+    "ended": "COMPLETED FAILED OUT_OF_MEMORY TIMEOUT DEADLINE CANCELLED PREEMPTED NODE_FAIL "
+    "BOOT_FAIL REVOKED",
+}
+
+
+@pytest.mark.parametrize(("word", "phase"), [(w, p) for p in PHASES for w in PHASES[p].split()])
+def test_every_state_word_has_its_phase(word: str, phase: Phase) -> None:
+    """The words of squeue(1) mean to us what the manual says."""
+    assert slurm.element_state(word, "None").phase == phase
+
+
+def test_no_state_word_is_without_a_test() -> None:
+    """The table of the adapter and the one above hold the same words."""
+    assert set(" ".join(PHASES.values()).split()) == slurm.STATES.keys()
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [
+        ("OUT_OF_MEMORY", "out of memory"),
+        ("TIMEOUT", "time limit"),
+        ("PREEMPTED", "preempted"),
+        ("NODE_FAIL", "node failure"),
+        ("BOOT_FAIL", "node failure"),
+    ],
+)
+def test_an_end_is_told_in_our_words(word: str, ours: str) -> None:
+    """How an element ended is said the same way for every scheduler."""
+    assert slurm.element_state(word, "None") == ElementState("ended", ours)
+
+
+def test_an_unknown_word_is_no_evidence_of_an_end() -> None:
+    """A word of a future Slurm leaves the element alive."""
+    assert slurm.element_state("TELEPORTING", "Why not") == ElementState(
+        "running", "TELEPORTING", "Why not"
+    )
+
+
+def test_an_unknown_word_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand elements in an unknown state make one line."""
+    monkeypatch.setattr(slurm, "_unknown_words", set())
+    slurm.read_queue(completed("7|0|DREAMING|None\n7|1|DREAMING|None\n7|2|SINGING|None\n"))
+    assert [record.getMessage().split()[2] for record in caplog.records] == ["DREAMING", "SINGING"]
+
+
+# ---- scancel, sacct
+
+
+def test_jobs_and_elements_are_cancelled_by_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """scancel takes whole arrays and single elements alike."""
+    calls = Calls(monkeypatch)
+    slurm.Slurm().cancel(["7", "8"], [("9", 0), ("9", 12)])
+    assert calls.argv == ["scancel", "7", "8", "9_0", "9_12"]
+
+
+def test_a_cancellation_that_did_not_reach_slurm_is_told() -> None:
+    """scancel gives 8 when there is no controller: the job may still be there."""
+    text = "Kill job error on job id 49_1: Unable to contact slurm controller (connect failure)"
+    with pytest.raises(slurm.CommandError, match="Kill job error on job id 49_1"):
+        slurm.read_cancellation(completed(stderr=text, code=8))
+
+
+def test_cancelling_what_is_gone_is_no_failure() -> None:
+    """scancel of an unknown id says nothing and gives 0."""
+    slurm.read_cancellation(completed())
+
+
+@pytest.mark.parametrize(
+    ("code", "stdout", "told"),
+    [
+        (0, "7_0|FAILED|137:0|n1|None\n", "7_0|FAILED|137:0|n1|None"),
+        (1, "", ""),
+        (None, "7_0|FAI", ""),
+    ],
+)
+def test_sacct_explains_or_is_silent(code: int | None, stdout: str, told: str) -> None:
+    """A site without accounting gives no explanation, and no error either."""
+    stderr = "Slurm accounting storage is disabled\n" if code else ""
+    assert slurm.read_explanation(completed(stdout, stderr, code)) == told
+
+
+# ---- a real one
+
+
+def until_ended(scheduler: Scheduler, job: str, elements: int) -> dict[Element, ElementState]:
+    """Asks until all elements of the job are over."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        states = wait(scheduler.queue([job]))
+        assert states is not None
+        if [state.phase for state in states.values()] == ["ended"] * elements:
+            return states
+        time.sleep(0.2)
+    pytest.fail(f"job {job} has not ended: {states}")
+
+
+def script_in(place: Path, *lines: str) -> str:
+    """A job script whose log files are those of the run."""
+    (place / "scheduler").mkdir()
+    script = place / "job.sh"
+    output = f"#SBATCH --output='{place}/scheduler/%A_%a.out'"
+    script.write_text("\n".join(["#!/bin/bash", output, *lines]) + "\n")
+    return str(script)
+
+
+@pytest.mark.slurm
+def test_what_is_submitted_runs_and_ends(slurm_work_dir: Path) -> None:
+    """Each element gets the token and its index, is listed to its end, and has its log."""
+    scheduler = slurm.Slurm()
+    script = script_in(slurm_work_dir, 'echo "$1 $SLURM_ARRAY_TASK_ID"')
+    job = wait(scheduler.submit(script, "abc", 2))
+    assert job is not None
+    states = until_ended(scheduler, job, 2)
+    ended = ElementState("ended", "completed")
+    logs = [slurm_work_dir / "scheduler" / scheduler.log_file(job, index) for index in (0, 1)]
+    assert states == {(job, 0): ended, (job, 1): ended}
+    assert [log.read_text() for log in logs] == ["abc 0\n", "abc 1\n"]
+
+
+@pytest.mark.slurm
+def test_a_cancelled_element_is_listed_as_such(slurm_work_dir: Path) -> None:
+    """One element is cancelled while it runs, then the whole job."""
+    scheduler = slurm.Slurm()
+    job = wait(scheduler.submit(script_in(slurm_work_dir, "exec sleep 100"), "t", 2))
+    assert job is not None
+    deadline = time.monotonic() + 20
+    while {state.phase for state in (wait(scheduler.queue([job])) or {}).values()} != {"running"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    wait(scheduler.cancel([], [(job, 1)]))
+    states = wait(scheduler.queue([job]))
+    wait(scheduler.cancel([job], []))
+    assert states is not None
+    assert states[job, 0].phase == "running"
+    assert states[job, 1].word in ("cancelled", "COMPLETING")
+    assert {state.word for state in until_ended(scheduler, job, 2).values()} == {"cancelled"}
+
+
+@pytest.mark.slurm
+def test_a_partition_that_is_not_there_is_refused(slurm_work_dir: Path) -> None:
+    """The user gets Slurm's own words."""
+    script = script_in(slurm_work_dir, "#SBATCH --partition='no such'")
+    with pytest.raises(SubmitError, match="invalid partition specified: no such"):
+        wait(slurm.Slurm().submit(script, "t", 1))
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("jobs", [["99999"], ["99998", "99999"]])
+def test_jobs_that_slurm_does_not_know_are_absent(jobs: list[str]) -> None:
+    """One unknown id and several are the same empty answer."""
+    assert wait(slurm.Slurm().queue(jobs)) == {}
+
+
+@pytest.mark.slurm
+def test_cancelling_an_unknown_job_does_nothing() -> None:
+    """What has ended meanwhile can be cancelled without an error."""
+    wait(slurm.Slurm().cancel(["99999"], [("99999", 5)]))
+
+
+@pytest.mark.slurm
+def test_without_accounting_nothing_is_explained() -> None:
+    """The test Slurm has none, as many sites."""
+    assert wait(slurm.Slurm().explain("99999")) == ""

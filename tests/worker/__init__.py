@@ -1,0 +1,1 @@
+"""The agent and its workers, as a dispatcher meets them: through mailboxes alone."""

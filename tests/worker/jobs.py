@@ -1,0 +1,106 @@
+"""What workers are asked to do in these tests; imported by them by name."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+def fail(x: int) -> NoReturn:
+    raise LookupError(f"no {x}")
+
+
+def leave(x: int) -> NoReturn:
+    sys.exit(x)
+
+
+def worker_pid(x: object) -> int:
+    return os.getpid()
+
+
+def repeat(count: int) -> bytes:
+    return b"x" * count
+
+
+def same(x: object) -> object:
+    return x
+
+
+def unpicklable(x: object) -> object:
+    return (each for each in "x")
+
+
+def hold(fifo: str | None) -> str | None:
+    """Returns when somebody writes to the fifo; `None` returns at once."""
+    if fifo is not None:
+        Path(f"{fifo}.begun").write_text(str(os.getpid()))
+        Path(fifo).read_text()
+    return fifo
+
+
+def hold_with_a_child(fifo: str) -> None:
+    """Begins a process, says which, and waits for ever."""
+    child = subprocess.Popen(["/bin/sleep", "100"])
+    Path(f"{fifo}.child").write_text(str(child.pid))
+    hold(fifo)
+
+
+def die_with_a_child(fifo: str) -> None:
+    """Begins a process, says which, and dies."""
+    child = subprocess.Popen(["/bin/sleep", "100"])
+    Path(f"{fifo}.child").write_text(str(child.pid))
+    os._exit(1)
+
+
+def die(how: str) -> str:
+    """Ends this process; anything else is returned."""
+    if how == "exit":
+        os._exit(7)
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "segfault":
+        ctypes.string_at(0)
+    return how
+
+
+def fork(x: int) -> int:
+    """A child of the task comes back from it as well."""
+    os.fork()
+    return x
+
+
+def say(x: int) -> int:
+    """Prints, a different amount for each x, on both outputs and from a child."""
+    print("o" * x, x)
+    print("e" * x, x, file=sys.stderr, flush=True)
+    subprocess.run(["/bin/echo", "c" * x, str(x)], check=True)
+    return x
+
+
+def close_output(x: int) -> int:
+    sys.stdout.close()
+    return x
+
+
+def no_output(x: int) -> int:
+    sys.stdout = None  # type: ignore[assignment]
+    return x
+
+
+def modules(x: object) -> list[str]:
+    return sorted(sys.modules)
+
+
+def surroundings(x: object) -> tuple[str, list[str], str]:
+    return os.getcwd(), sys.argv, sys.modules["__main__"].__name__

@@ -1,0 +1,565 @@
+"""One agent: what it is told, what it answers, and how it ends."""
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pypool import pickling
+from pypool.rundir import batch, names, records
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE
+from pypool.version import VERSION
+
+from . import jobs
+from .conftest import Play
+from .player import ELEMENT, Player, all_gone, is_gone
+
+# ---- hello, and shares
+
+
+def test_the_first_word_says_who_and_where(play: Play) -> None:
+    """Host, process, number of slots, Python and pypool."""
+    player = play(slots=2)
+    hello = player.words(records.HELLO)
+    assert hello["host"] == os.uname().nodename
+    assert hello["pid"] == player.agent.pid
+    assert hello["slots"] == 2
+    assert hello["python"] == sys.version.split()[0]
+    assert hello["pypool"] == VERSION
+
+
+def test_a_share_is_answered_task_by_task(play: Play) -> None:
+    """Each index once, with its value, the attempt and times."""
+    player = play(slots=2)
+    number = player.write(jobs.double, range(20))
+    before = time.time()
+    player.share(number, 5, 15, attempt=3)
+    assert player.values(number, 10) == [2 * x for x in range(5, 15)]
+    entries = player.answers(number, 10)
+    assert [entry.index for entry in entries] == list(range(5, 15))
+    assert {entry.attempt for entry in entries} == {3}
+    assert {entry.outcome for entry in entries} == {VALUE}
+    assert all(before - 1 < entry.start < time.time() + 1 for entry in entries)
+    assert all(0 <= entry.seconds < 5 for entry in entries)
+    assert all(1000 < entry.memory < 10_000_000 for entry in entries)
+
+
+def test_a_function_is_called_with_several_arguments_if_asked(play: Play) -> None:
+    """As `starmap` does."""
+    player = play()
+    number = player.write(jobs.add, [(1, 2), (3, 4)], batch.STARMAP)
+    player.share(number, 0, 2)
+    assert player.values(number, 2) == [3, 7]
+
+
+def test_batches_and_functions_alternate(play: Play) -> None:
+    """More functions than a worker keeps, each used twice."""
+    player = play()
+    functions = [lambda x, k=k: x + k for k in range(10)]
+    for k, function in enumerate(functions * 2):
+        number = player.deal(function, [100])
+        assert player.values(number, 1) == [100 + k % 10]
+
+
+def test_all_slots_work_at_once(play: Play) -> None:
+    """Two tasks that wait are held by two processes."""
+    player = play(slots=2)
+    fifos = [player.fifo("a"), player.fifo("b")]
+    number = player.deal(jobs.hold, fifos)
+    pids = {player.begun(fifo) for fifo in fifos}
+    assert len(pids) == 2
+    for fifo in fifos:
+        player.release(fifo)
+    assert player.values(number, 2) == fifos
+
+
+def test_an_error_is_an_answer(play: Play) -> None:
+    """With the traceback of the user's own code, and the worker goes on."""
+    player = play()
+    number = player.deal(jobs.fail, [1, 2])
+    entries = player.answers(number, 2)
+    assert {entry.outcome for entry in entries} == {ERROR}
+    error, traceback, told = pickling.loads_error(entries[0].body)
+    assert repr(error) == "LookupError('no 1')"
+    assert "in fail" in traceback
+    assert "worker.py" not in traceback
+    assert told == "builtins.LookupError: no 1"
+
+
+def test_a_task_that_calls_exit_has_raised(play: Play) -> None:
+    """SystemExit is an error like any other, and the worker goes on."""
+    player = play()
+    error, _, _ = pickling.loads_error(player.answers(player.deal(jobs.leave, [3]), 1)[0].body)
+    assert repr(error) == "SystemExit(3)"
+    assert player.values(player.deal(jobs.double, [1]), 1) == [2]
+
+
+def test_a_result_that_does_not_pickle_is_told(play: Play) -> None:
+    """Why, and what it was."""
+    player = play()
+    (entry,) = player.answers(player.deal(jobs.unpicklable, [1]), 1)
+    assert entry.outcome == UNPICKLABLE
+    why, what = pickling.loads(entry.body)
+    assert "cannot pickle 'generator' object" in why
+    assert what.startswith("<generator object")
+
+
+def test_an_item_that_does_not_load_is_an_error_of_its_task(play: Play) -> None:
+    """The note says that it was the item."""
+    player = play()
+    number = player.write(jobs.double, [1, 2])
+    player.share(number, 0, 2)
+    assert player.values(number, 2) == [2, 4]
+    number = player.write(jobs.same, [LoadsNowhere(), 1])
+    player.share(number, 0, 2)
+    first, second = player.answers(number, 2)
+    error, _, _ = pickling.loads_error(first.body)
+    assert isinstance(error, ZeroDivisionError)
+    assert error.__notes__ == ["pypool: the item could not be unpickled in the worker"]
+    assert pickling.loads(second.body) == 1
+
+
+class LoadsNowhere:
+    def __reduce__(self) -> tuple[object, tuple[int, int]]:
+        return divmod, (1, 0)
+
+
+def test_a_child_that_comes_back_from_a_task_answers_nothing(play: Play) -> None:
+    """A task that forks and returns twice has one result."""
+    player = play()
+    number = player.deal(jobs.fork, [1, 2, 3])
+    assert player.values(number, 3) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("function", [jobs.close_output, jobs.no_output])
+def test_a_task_may_do_without_standard_output(play: Play, function: object) -> None:
+    """A closed or missing `sys.stdout` costs nobody his result."""
+    player = play()
+    number = player.deal(function, [1, 2, 3])  # type: ignore[arg-type]
+    assert player.values(number, 3) == [1, 2, 3]
+
+
+def test_tasks_feel_at_home(play: Play) -> None:
+    """They run in the driver's directory, with its arguments, in a module `__main__`."""
+    player = play()
+    (found,) = player.values(player.deal(jobs.surroundings, [0]), 1)
+    assert found == (str(player.place), ["script.py", "option"], "__main__")
+
+
+def test_neither_agent_nor_worker_loads_what_no_task_needs(play_files: Play) -> None:
+    """No numpy and no cloudpickle in a worker with a function that can be imported."""
+    player = play_files(starts=False)
+    player.start("-X", "importtime")
+    (loaded,) = player.values(player.deal(jobs.modules, [0]), 1)
+    assert not {"numpy", "cloudpickle", "jinja2", "pypool.engine"} & set(loaded)
+    player.send(records.STOP)
+    player.agent.wait(10)
+    by_agent = set(re.findall(r"\| +(\S+)$", player.log(), re.MULTILINE))
+    assert "pypool.worker.agent" in by_agent
+    assert not {"numpy", "cloudpickle", "jinja2", "pypool.engine"} & by_agent
+
+
+def test_a_function_that_needs_cloudpickle_is_not_loaded_by_the_agent(play_files: Play) -> None:
+    """User's code is never seen by the process that watches over it."""
+    player = play_files(starts=False)
+    player.start("-X", "importtime")
+    assert player.values(player.deal(lambda x: x + 1, [1]), 1) == [2]
+    player.send(records.STOP)
+    player.agent.wait(10)
+    assert "cloudpickle" not in player.log()
+
+
+# ---- large and many results
+
+
+@pytest.mark.parametrize("size", [names.INLINE_LIMIT - 100, names.INLINE_LIMIT, 3_000_000])
+def test_large_results_lie_in_data_files(play: Play, size: int) -> None:
+    """From 64 KiB on; the answer says where, and the bytes are right."""
+    player = play()
+    number = player.deal(jobs.repeat, [size, 5, size])
+    assert player.values(number, 3) == [b"x" * size, b"x" * 5, b"x" * size]
+    elsewhere = [entry.elsewhere is not None for entry in player.entries(number)]
+    assert elsewhere == [size >= names.INLINE_LIMIT, False, size >= names.INLINE_LIMIT]
+
+
+def test_the_next_worker_of_a_slot_writes_a_data_file_of_its_own(play: Play) -> None:
+    """What the first one wrote stays as it is."""
+    player = play()
+    number = player.deal(jobs.repeat, [100_000])
+    player.deal(jobs.die, ["kill"])
+    player.take(records.DEATH)
+    later = player.deal(jobs.repeat, [100_001])
+    assert player.values(later, 1) == [b"x" * 100_001]
+    assert player.values(number, 1) == [b"x" * 100_000]
+
+
+def test_a_result_that_looks_like_a_record_does_no_harm(play: Play) -> None:
+    """Bytes by which a reader finds its way again after damage."""
+    player = play()
+    trap = records.frame(player.run.mark, records.GOODBYE, b"{}")
+    number = player.deal(jobs.same, [trap, 1])
+    assert player.values(number, 2) == [trap, 1]
+
+
+def test_results_are_put_together(play: Play) -> None:
+    """Far fewer records than tasks."""
+    player = play(slots=2)
+    number = player.deal(jobs.double, range(3000))
+    assert player.values(number, 3000) == [2 * x for x in range(3000)]
+    assert len([record for record in player.news if record.kind == records.RESULTS]) < 300
+
+
+def test_no_record_is_larger_than_one_write(play: Play) -> None:
+    """Results of nearly 64 KiB come two by two at most."""
+    player = play(slots=2)
+    number = player.deal(jobs.repeat, [60_000] * 40)
+    assert player.values(number, 40) == [b"x" * 60_000] * 40
+    sizes = [len(record.payload) for record in player.news if record.kind == records.RESULTS]
+    assert max(sizes) <= records.PAYLOAD_LIMIT
+
+
+def test_what_a_task_prints_is_found_by_its_range(play_files: Play) -> None:
+    """Both outputs, and what its child processes print, and nothing of its neighbours."""
+    player = play_files(slots=2)
+    number = player.deal(jobs.say, range(12))
+    for entry in player.answers(number, 12):
+        first, size = entry.output
+        printed = player.run.read(names.output(ELEMENT, entry.slot), first, size).decode()
+        x = entry.index
+        expected = [f"{letter * x} {x}" for letter in "oec"]
+        assert sorted(printed.splitlines()) == sorted(expected)
+
+
+def test_who_prints_nothing_has_an_empty_range(play_files: Play) -> None:
+    """Readers need not look."""
+    player = play_files()
+    assert player.answers(player.deal(jobs.double, [1]), 1)[0].output[1] == 0
+
+
+# ---- giving back
+
+
+def test_what_was_not_begun_is_given_back(play: Play) -> None:
+    """Behind a long task too: everything but that, and the answer names the question."""
+    player = play()
+    fifo = player.fifo()
+    number = player.deal(jobs.hold, [fifo, *[None] * 20])
+    player.begun(fifo)
+    player.send(records.RETURN, key=7)
+    returned = player.until(player.returned)
+    assert returned == [(number, index) for index in range(1, 21)]
+    assert player.take(records.RETURNED).key == 7
+    player.release(fifo)
+    assert player.values(number, 1) == [fifo]
+
+
+def test_nothing_is_lost_or_done_twice_when_a_share_is_called_back(play: Play) -> None:
+    """In the midst of quick tasks every one is either answered or given back."""
+    player = play(slots=2)
+    for round in range(1, 6):
+        number = player.deal(jobs.double, range(5000), each=1e-5)
+        player.until(lambda number=number: player.entries(number))
+        player.send(records.RETURN, key=round)
+        assert player.take(records.RETURNED) is not None or player.returned()
+    player.until(lambda: True)
+
+
+def test_who_has_nothing_answers_so(play: Play) -> None:
+    """An empty return: the dispatcher is not kept waiting."""
+    player = play()
+    player.send(records.RETURN, key=9)
+    record = player.take(records.RETURNED)
+    assert record.key == 9
+    assert player.returned() == []
+
+
+def test_a_returned_task_can_be_dealt_again(play: Play) -> None:
+    """To the same agent, as another share."""
+    player = play()
+    fifo = player.fifo()
+    number = player.deal(jobs.hold, [fifo, None, None])
+    player.begun(fifo)
+    player.send(records.RETURN, key=1)
+    player.take(records.RETURNED)
+    player.share(number, 1, 3)
+    player.release(fifo)
+    assert player.values(number, 3) == [fifo, None, None]
+
+
+def test_a_damaged_batch_is_given_back_with_a_reason(play: Play) -> None:
+    """It is no fault of the tasks, and the worker goes on."""
+    player = play()
+    number = player.write(jobs.double, range(4))
+    path = Path(player.run.path) / names.batches(1)
+    path.write_bytes(path.read_bytes()[:-3])
+    player.share(number, 0, 4)
+    player.until(lambda: len(player.returned()) == 4)
+    assert player.returned() == [(number, index) for index in range(4)]
+    why = player.words(records.RETURNED)["why"]
+    assert f"batch {number}" in why
+    assert os.uname().nodename in why
+    assert player.entries(number) == []
+
+
+@pytest.mark.parametrize("folder", [names.BATCHES, names.FUNCTIONS])
+def test_a_missing_file_is_given_back_with_a_reason(play: Play, folder: str) -> None:
+    """A batch or a function that cannot be opened on this node."""
+    player = play()
+    number = player.write(jobs.double, range(2))
+    (path,) = (Path(player.run.path) / folder).iterdir()
+    path.unlink()
+    player.share(number, 0, 2)
+    player.until(lambda: len(player.returned()) == 2)
+    assert "No such file or directory" in player.words(records.RETURNED)["why"]
+
+
+def test_a_function_that_is_not_whole_yet_is_given_back(play: Play) -> None:
+    """On a network file system a file may be seen with zeros in it for a while."""
+    player = play()
+    number = player.write(jobs.double, [1])
+    (path,) = (Path(player.run.path) / names.FUNCTIONS).iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5] + bytes(5))
+    player.share(number, 0, 1)
+    player.until(lambda: player.returned() or player.entries(number))
+    assert player.returned() == [(number, 0)]
+    path.write_bytes(whole)
+    player.share(number, 0, 1)
+    assert player.values(number, 1) == [2]
+
+
+# ---- deaths
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [("exit", 7), ("kill", -signal.SIGKILL), ("segfault", -signal.SIGSEGV)]
+)
+def test_the_death_of_a_worker_has_a_name(play: Play, how: str, code: int) -> None:
+    """Task, attempt and signal or exit code; all others are done by the next worker."""
+    player = play()
+    items = ["a", "b", how, "d", "e"]
+    number = player.write(jobs.die, items)
+    player.share(number, 0, 5, attempt=2)
+    death = player.words(records.DEATH)
+    assert (death["batch"], death["index"], death["attempt"]) == (number, 2, 2)
+    assert death["code"] == code
+    assert death["host"] == os.uname().nodename
+    assert player.values(number, 4) == ["a", "b", "d", "e"]
+
+
+def test_many_workers_may_die(play: Play) -> None:
+    """Every second task kills: each death is reported once, each result is there."""
+    player = play(slots=2)
+    number = player.deal(jobs.die, ["exit", "fine"] * 15)
+    assert player.values(number, 15) == ["fine"] * 15
+    deaths = {player.words(records.DEATH)["index"] for _ in range(15)}
+    assert deaths == set(range(0, 30, 2))
+
+
+def test_a_worker_that_is_killed_between_tasks_costs_none(play: Play) -> None:
+    """There is nobody to blame; another one takes its place."""
+    player = play()
+    (pid,) = player.values(player.deal(jobs.worker_pid, [0]), 1)
+    os.kill(pid, signal.SIGKILL)
+    assert all_gone(pid)
+    (other,) = player.values(player.deal(jobs.worker_pid, [0]), 1)
+    assert other != pid
+    assert not [record for record in player.news if record.kind == records.DEATH]
+
+
+def test_a_killed_worker_takes_along_what_it_had_started(play: Play) -> None:
+    """Child processes of the task."""
+    player = play()
+    place = str(player.place / "x")
+    player.deal(jobs.die_with_a_child, [place])
+    player.take(records.DEATH)
+    assert all_gone(player.number_in(f"{place}.child"))
+
+
+# ---- the end
+
+
+def test_a_driver_that_is_gone_takes_everything_along(play_pipes: Play) -> None:
+    """At the end of the pipe agent, workers and their children are gone within a second."""
+    player = play_pipes(slots=2)
+    fifos = [player.fifo("a"), player.fifo("b")]
+    player.deal(jobs.hold_with_a_child, fifos)
+    pids = [player.begun(fifo) for fifo in fifos]
+    pids += [player.number_in(f"{fifo}.child") for fifo in fifos]
+    player.close_inbox()
+    assert all_gone(player.agent.pid, *pids)
+    assert player.agent.wait(5) == 0
+
+
+def test_the_last_one_removes_the_directory_of_a_pool_on_this_machine(play_pipes: Play) -> None:
+    """Nobody else would, if the driver has died."""
+    player = play_pipes()
+    player.take(records.HELLO)
+    player.close_inbox()
+    player.agent.wait(5)
+    assert not Path(player.run.path).exists()
+
+
+@pytest.mark.parametrize("how", ["inbox", "driver"])
+def test_an_agent_that_is_told_to_stop_says_goodbye(play_files: Play, how: str) -> None:
+    """In its inbox; or, if it starts after the end of the run, in the driver's file."""
+    player = play_files(starts=False)
+    if how == "driver":
+        player.say_as_driver(records.STOP)
+    else:
+        player.send(records.STOP)
+    player.start()
+    assert player.words(records.GOODBYE)["reason"] == "stop"
+    assert player.agent.wait(5) == 0
+
+
+def test_a_goodbye_names_what_was_cut_off(play: Play) -> None:
+    """The tasks at work with their run times, and how far the inbox was read."""
+    player = play(slots=2)
+    fifo = player.fifo()
+    number = player.deal(jobs.hold, [None, fifo])
+    player.begun(fifo)
+    player.answers(number, 1)
+    player.send(records.STOP)
+    goodbye = player.words(records.GOODBYE)
+    assert goodbye["reason"] == "stop"
+    assert goodbye["read"] == 1
+    ((batch_cut, index, seconds),) = goodbye["cut"]
+    assert (batch_cut, index) == (number, 1)
+    assert 0 < seconds < 20
+    assert player.agent.wait(5) == 0
+
+
+def test_at_a_signal_the_agent_says_goodbye(play: Play) -> None:
+    """As schedulers send it before they kill; results that are there are brought home."""
+    player = play(slots=2)
+    fifo = player.fifo()
+    number = player.deal(jobs.hold, [fifo, None])
+    pid = player.begun(fifo)
+    player.answers(number, 1)
+    player.agent.send_signal(signal.SIGTERM)
+    goodbye = player.words(records.GOODBYE)
+    assert goodbye["reason"] == "signal"
+    assert [index for _, index, _ in goodbye["cut"]] == [0]
+    assert player.agent.wait(5) == 0
+    assert is_gone(pid)
+
+
+def test_workers_die_with_a_killed_agent(play: Play) -> None:
+    """Without a chance to say a word, within a second, in the midst of a task too."""
+    player = play(slots=2)
+    fifos = [player.fifo("a"), player.fifo("b")]
+    player.deal(jobs.hold, fifos)
+    pids = [player.begun(fifo) for fifo in fifos]
+    player.agent.kill()
+    assert all_gone(*pids)
+
+
+def test_without_work_the_agent_leaves(play_files: Play) -> None:
+    """When it has lingered as long as it was told to."""
+    player = play_files()
+    player.send(records.WELCOME, {"linger": 0.1})
+    assert player.words(records.GOODBYE)["reason"] == "idle"
+    assert player.agent.wait(5) == 0
+
+
+def test_an_agent_with_work_does_not_leave(play_files: Play) -> None:
+    """A long task is no idleness."""
+    player = play_files()
+    fifo = player.fifo()
+    number = player.deal(jobs.hold, [fifo])
+    player.begun(fifo)
+    player.send(records.WELCOME, {"linger": 0.1})
+    time.sleep(0.3)
+    player.release(fifo)
+    assert player.values(number, 1) == [fifo]
+    assert player.words(records.GOODBYE)["reason"] == "idle"
+
+
+def test_an_agent_waits_for_a_driver_that_is_writing(play_files: Play) -> None:
+    """A large batch takes a while; the driver's file says that one comes."""
+    player = play_files(starts=False)
+    player.say_as_driver(records.DRIVER_BEAT, b"busy")
+    player.start()
+    player.send(records.WELCOME, {"linger": 0.1})
+    time.sleep(0.4)
+    assert player.values(player.deal(jobs.double, [1]), 1) == [2]
+    player.say_as_driver(records.DRIVER_BEAT, b"idle")
+    assert player.words(records.GOODBYE)["reason"] == "idle"
+
+
+def test_a_silent_driver_is_left(play_files: Play) -> None:
+    """After `orphan_timeout`, though there is work at hand."""
+    player = play_files(orphan_timeout=0.3)
+    player.deal(jobs.hold, [player.fifo()])
+    goodbye = player.words(records.GOODBYE)
+    assert goodbye["reason"] == "orphan"
+    assert player.agent.wait(5) == 0
+
+
+def test_an_agent_that_nears_its_end_begins_one_task_and_no_other(play_files: Play) -> None:
+    """What is left of its time would not do for another one like the first."""
+    player = play_files(time=20.0)
+    number = player.deal(jobs.double, range(5))
+    assert player.words(records.GOODBYE)["reason"] == "time"
+    done = {(number, entry.index) for entry in player.entries(number)}
+    assert (number, 0) in done
+    assert len(done) < 5
+    assert sorted([*done, *player.returned()]) == [(number, index) for index in range(5)]
+
+
+# ---- who may not serve
+
+
+def test_the_second_in_an_element_leaves(play_files: Play) -> None:
+    """A site that requeues jobs starts it again; the first goes on undisturbed."""
+    player = play_files()
+    player.take(records.HELLO)
+    second = player.start()
+    assert second.wait(10) == 5
+    assert f"{ELEMENT} has an owner already" in player.log(1)
+    assert player.values(player.deal(jobs.double, [1]), 1) == [2]
+    assert not [record for record in player.news if record.kind == records.HELLO]
+
+
+def refusal(player: Player) -> str:
+    """Why the agent refused; it has left with its own exit code."""
+    why: str = player.words(records.REFUSED)["why"]
+    assert player.agent.wait(5) == 3
+    assert why in player.log()
+    return why
+
+
+def test_another_python_is_refused(play: Play) -> None:
+    """Both versions are named, with the interpreter and the host."""
+    why = refusal(play(python_version=[3, 99]))
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert f"Python {here} ({sys.executable}) runs on {os.uname().nodename}" in why
+    assert "the driver runs Python 3.99" in why
+
+
+def test_another_pypool_is_refused(play: Play) -> None:
+    """Both versions are named."""
+    why = refusal(play(pypool="0.0.0"))
+    assert f"pypool {VERSION} (" in why
+    assert "the driver runs pypool 0.0.0" in why
+
+
+def test_a_missing_directory_is_refused(play: Play, tmp_path: Path) -> None:
+    """The driver's working directory is needed by relative paths of the user's."""
+    why = refusal(play(directory=str(tmp_path / "missing")))
+    assert f"{tmp_path}/missing cannot be entered" in why
+    assert "No such file or directory" in why
+
+
+def test_a_run_that_is_not_there_ends_the_agent(play_files: Play) -> None:
+    """With a line on the scheduler's log and its own exit code."""
+    player = play_files(starts=False)
+    (Path(player.run.path) / names.RUN_INFO).unlink()
+    agent = player.start()
+    assert agent.wait(10) == 3
+    assert names.RUN_INFO in player.log()
