@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -39,7 +40,8 @@ FORK = "import multiprocessing; multiprocessing.set_start_method('fork'); "
 BEFORE = {"tutorial/README.md": "from numpy import array; "}
 """What a page takes for granted: here, how numpy prints an array."""
 
-TIMEOUT = 100.0  # seconds
+TIMEOUT = 90.0  # seconds
+ENDS_WITHIN = 15.0
 
 
 def name_of(page: Path) -> str:
@@ -78,17 +80,30 @@ def run(page: Path, directory: Path, before: str) -> None:
     program.write_text(before + code)
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tutorial")])
     settings = {"HOME": str(directory), "PYTHONPATH": paths, "PYPOOL_SCHEDULER": "local"}
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, program.name],
         cwd=directory,
         env=os.environ | settings | {"MPLBACKEND": "agg"},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=TIMEOUT,
-        check=False,
     )
-    assert done.returncode == 0, f"{name_of(page)}:\n{done.stdout}\n{done.stderr}"
+    try:
+        output, _ = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        output = interrupted(process)
+    assert process.returncode == 0, f"{name_of(page)}:\n{output}"
+
+
+def interrupted(process: subprocess.Popen[str]) -> str:
+    """What the program says when it is asked to end, so that its pools end, too."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=ENDS_WITHIN)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0]
 
 
 WITH_BLOCKS = [page for page in PAGES if BLOCK.search(page.read_text())]
@@ -163,14 +178,13 @@ def section(page: Path, heading: str) -> str:
 
 def rows(text: str) -> list[list[str]]:
     """The cells of all tables, without their heads."""
-    found = [re.split(r"\s*\|\s*", line.strip("|\n ")) for line in text.splitlines() if "|" in line]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    heads = {number - 1 for number, line in enumerate(lines) if line.startswith("|---")}
     return [
-        row for row, before in zip(found, [[""], *found], strict=False) if not is_head(row, before)
+        re.split(r"\s*\|\s*", line.strip("| "))
+        for number, line in enumerate(lines)
+        if number not in heads and number - 1 not in heads
     ]
-
-
-def is_head(row: list[str], before: list[str]) -> bool:
-    return set(row[0]) == {"-"} or not before[0].strip()
 
 
 def code_in(cell: str) -> list[str]:
@@ -206,7 +220,7 @@ def test_errors_page_draws_the_tree() -> None:
 def test_readme_lists_all_options() -> None:
     """The table of options in the README names the parameters of `pypool.Pool`, in order."""
     named = [code_in(row[0]) for row in rows(section(ROOT / "README.md", "## Options"))]
-    assert named[1:] == [[name] for name in inspect.signature(pypool.Pool).parameters]
+    assert named == [[name] for name in inspect.signature(pypool.Pool).parameters]
 
 
 def test_readme_says_what_slurm_gets() -> None:
@@ -239,7 +253,7 @@ def test_run_directory_page_lists_all_names() -> None:
         names.data(element, "<slot>", "<part>"),  # type: ignore[arg-type]
         names.output(element, "<slot>"),  # type: ignore[arg-type]
     }
-    listed = {code_in(row[0])[0] for row in rows(section(RUN_DIRECTORY, "## Names"))[1:]}
+    listed = {code_in(row[0])[0] for row in rows(section(RUN_DIRECTORY, "## Names"))}
     assert listed == given
     functions = {name for name, value in vars(names).items() if inspect.isfunction(value)}
     assert functions == {"function", "batches", "element", "owner", "inbox", "outbox"} | {
@@ -255,7 +269,7 @@ def test_run_directory_page_lists_all_kinds() -> None:
         for name, value in vars(records).items()
         if name.isupper() and isinstance(value, int) and not name.endswith(("SIZE", "LIMIT"))
     }
-    table = [row for row in rows(section(RUN_DIRECTORY, "## Records")) if len(row) == 5][1:]
+    table = [row for row in rows(section(RUN_DIRECTORY, "## Records")) if len(row) == 5]
     assert {code_in(row[1])[0]: int(row[0]) for row in table} == kinds
 
 
@@ -283,7 +297,7 @@ def fields(form: str) -> list[tuple[int, int]]:
 def test_run_directory_page_tells_each_byte(layout: str, form: str) -> None:
     """Offsets and sizes in the tables of bytes are those that the code packs."""
     text = RUN_DIRECTORY.read_text().split(f"<!-- bytes: {layout} -->\n")[1]
-    table = rows(text.split("\n\n")[0])[1:]
+    table = rows(text.split("\n\n")[0])
     assert [(int(row[0]), int(row[1])) for row in table] == fields(form)
 
 

@@ -10,7 +10,7 @@ first answer of a task counts. Who is there is known to the `roster`; how much a
 said by `sizes`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import nsmallest
 
 from pypool.engine.actions import (
@@ -26,17 +26,14 @@ from pypool.engine.actions import (
 )
 from pypool.engine.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
 from pypool.engine.estimates import Estimates
-from pypool.engine.ranges import Range, Ranges
+from pypool.engine.losses import FREE_LOSSES, costs_an_attempt, goes_alone, suspects
+from pypool.engine.ranges import Range, Ranges, runs
+from pypool.engine.recalls import Recalls
 from pypool.engine.roster import Roster
-from pypool.engine.sizes import (
-    at_work_at_most,
-    hoards,
-    share_size,
-    wants_spare,
-    work_to_recall,
-)
+from pypool.engine.sizes import share_size
 
 __all__ = [
+    "FREE_LOSSES",
     "Action",
     "AskBack",
     "Cancel",
@@ -48,11 +45,6 @@ __all__ = [
     "Remove",
     "Submit",
 ]
-
-FREE_LOSSES = 10
-CHARGED_ENDS = frozenset({"failed", "out of memory"})
-BLAMELESS_ENDS = frozenset({"preempted", "node failure"})
-"""Ends of an element that say nothing against its tasks."""
 
 
 class Deal:
@@ -78,9 +70,7 @@ class Deal:
         self._waiting: set[int] = set()
         self._hungry: dict[str, AgentBook] = {}
         self._share_number = 0
-        self._ask_number = 0
-        self._recall_at = 0.0
-        self._hoards_at = 0.0
+        self._recalls = Recalls(policy, self.estimates, self._roster.playing, self._actions)
 
     # -- events: the caller's side
 
@@ -146,8 +136,7 @@ class Deal:
         for share in list(agent.shares.values()):
             if share.number <= read_to and share.number not in still:
                 self._let_go(agent, share)
-        if agent.asked and now - agent.asked_at > self.policy.lease / 2:
-            agent.asked = 0  # either the question was lost or the answer
+        self._recalls.beat(agent, now)
 
     def answered(
         self, key: str, batch: int, indexes: Sequence[int], seconds: list[float], now: float
@@ -199,10 +188,7 @@ class Deal:
                     self._lose(book, index, charged=False, why=why)
             if book is not None:
                 self._maybe_remove(book)
-        if asked and asked == agent.asked:
-            agent.asked = 0
-            agent.in_vain = 0 if something else min(agent.in_vain + 1, 6)
-            agent.not_before = now + self.policy.recall_seconds * 2**agent.in_vain
+        self._recalls.answered(agent, asked, something, now)
 
     def death(self, key: str, batch: int, index: int, why: str, now: float) -> None:
         """A worker died with this task; the agent is well."""
@@ -314,8 +300,7 @@ class Deal:
                 self._give(agent, batch, batch.again.take(1), now)
                 return True
             seconds = self.estimates.get(batch.function)
-            worth = self.policy.recall_seconds
-            if batch.todo and (agent.idle_slots or wants_spare(seconds, worth)):
+            if batch.todo and (agent.idle_slots or seconds is not None):
                 players = len(self._roster.playing)
                 count = share_size(batch, seconds, agent, parts[batch.number], players)
                 self._give(agent, batch, batch.todo.take(count), now)
@@ -338,50 +323,15 @@ class Deal:
         self._actions.append(
             DealShare(agent.key, number, batch.number, first, last, attempt, seconds)
         )
-        self._recall_at = now
+        self._recalls.at_once()
 
     def _recall(self, now: float) -> None:
-        """Work is asked back from hoards, and for agents that are dry when all is dealt.
-
-        Nobody is asked while asking cannot help, and not everybody is looked at each time.
-        """
         if not self.open_tasks:
             return
-        if now >= self._hoards_at:
-            self._hoards_at = now + 20 * self.policy.recall_seconds
-            self._recall_hoards(now)
-        if now >= self._recall_at and not self._waiting_batches():
+        self._recalls.from_hoards(now)
+        if not self._waiting_batches() and self._recalls.may_help(now):
             dry = sum(agent.idle_slots > 0 for agent in self._able_agents())
-            if dry:
-                self._recall_at = now + self.policy.recall_seconds / 5
-                self._recall_for(dry, now)
-
-    def _recall_for(self, dry: int, now: float) -> None:
-        """Those with most in hand are asked, one for each that is dry."""
-        worth = self.policy.recall_seconds
-        rich = []
-        for agent in self._roster.playing.values():
-            dry -= agent.asked > 0
-            if not agent.asked and now >= agent.not_before:
-                rich.append((work_to_recall(agent, self.estimates, worth, now), agent))
-        rich.sort(key=lambda each: -each[0])
-        for work, agent in rich[: max(dry, 0)]:
-            if work:
-                self._ask_back(agent, now)
-
-    def _recall_hoards(self, now: float) -> None:
-        """Shares that were dealt when nobody knew how long their tasks are."""
-        players = len(self._roster.playing)
-        for agent in self._roster.playing.values():
-            may = not agent.asked and now >= agent.not_before
-            if may and hoards(agent, self.estimates, players):
-                self._ask_back(agent, now)
-
-    def _ask_back(self, agent: AgentBook, now: float) -> None:
-        self._ask_number += 1
-        agent.asked = self._ask_number
-        agent.asked_at = now
-        self._actions.append(AskBack(agent.key, self._ask_number))
+            self._recalls.for_dry(dry, now)
 
     # -- bookkeeping
 
@@ -444,7 +394,7 @@ class Deal:
 
     def _lose_agent(self, agent: AgentBook, how: str, now: float) -> None:
         """Its element ended without goodbye, or it is no longer trusted to live."""
-        suspects = self._suspects(agent)
+        found = suspects(agent, self.estimates, len(self._roster.playing))
         self._roster.lose(agent)
         for share in list(agent.shares.values()):
             agent.close_share(share)
@@ -452,32 +402,15 @@ class Deal:
             share.batch.kept = True
             for first, last in share.silent:
                 self._wait(share.batch, first, last)
-        only = len(suspects) == 1
-        for share, index in suspects:
-            share.batch.take_from_waiting(index, index + 1)
-            charged = only and self._is_charged(how, now - share.since)
-            alone = how not in BLAMELESS_ENDS or index in share.batch.losses
-            self._lose(share.batch, index, charged, f"its element {how}", alone)
+        for share, index in found:
+            book = share.batch
+            book.take_from_waiting(index, index + 1)
+            out = now - share.since
+            charged = len(found) == 1 and costs_an_attempt(how, out, self.policy.time)
+            alone = goes_alone(how, lost_before=index in book.losses)
+            self._lose(book, index, charged, f"its element was lost: {how}", alone)
         for share in agent.lost_shares.values():
             self._maybe_remove(share.batch)
-
-    def _is_charged(self, how: str, seconds: float) -> bool:
-        """Whether an element's end costs the one task that it can have been running."""
-        if how == "time limit" and self.policy.time is not None:
-            return seconds > self.policy.time / 2
-        return how in CHARGED_ENDS
-
-    def _suspects(self, agent: AgentBook) -> list[tuple[ShareBook, int]]:
-        """Tasks in the agent's hands that may have been running: those dealt first."""
-        found: list[tuple[ShareBook, int]] = []
-        for share in agent.shares.values():
-            seconds = self.estimates.get(share.batch.function)
-            limit = at_work_at_most(agent, seconds, len(self._roster.playing))
-            for first, last in share.silent:
-                for begin, end in share.batch.open_in(first, last):
-                    some = range(begin, min(end, begin + limit - len(found)))
-                    found += [(share, index) for index in some]
-        return found
 
     def _take_back_up(self, agent: AgentBook, read_to: int, held: set[int]) -> None:
         """It beats again: what is open and in nobody else's hands stays its own."""
@@ -492,15 +425,3 @@ class Deal:
                 if mine:
                     agent.shares[number] = share
                     share.batch.unanswered_shares += 1
-
-
-def runs(indexes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Position, first, last of each stretch of consecutive indexes."""
-    start = 0
-    while start < len(indexes):
-        first = indexes[start]
-        end = start + 1
-        while end < len(indexes) and indexes[end] == first + end - start:
-            end += 1
-        yield start, first, first + end - start
-        start = end

@@ -21,7 +21,7 @@ from pypool.engine.calls import Call
 from pypool.engine.deal import Deal
 from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
-from pypool.engine.links import FileLink, Link
+from pypool.engine.links import Allowance, FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.store import Store
 from pypool.engine.submission import Ended, Listed, Refused
@@ -36,7 +36,8 @@ BEAT_SECONDS = 15.0
 LONGEST_SLEEP = 0.25
 COMMAND_SLEEP = 0.02
 GOODBYE_PATIENCE = 5.0
-OPENS_PER_SECOND = 500.0
+HOT_LINKS = 2
+"""So few mailboxes may be looked at as often as they are due: a caller waits for them."""
 
 
 class Dispatcher:
@@ -67,8 +68,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._over: BaseException | None = None
         self._stop: str | None = None
-        self._opens = OPENS_PER_SECOND
-        self._opens_at = now
+        self._opens = Allowance(now)
         self._failed = False
         self._beat_at = now
         self._wake, self._wakeup = os.pipe()
@@ -157,7 +157,7 @@ class Dispatcher:
         longest = COMMAND_SLEEP if self._elements.waits_for_command else LONGEST_SLEEP
         due = now + longest
         for link in self._links.values():
-            due = min(due, link.due)
+            due = min(due, max(link.due, self._opens.next_at))
             if link.fd is not None:
                 poller.register(link.fd, select.POLLIN)
                 if link.waiting:
@@ -190,17 +190,11 @@ class Dispatcher:
 
     def _read_links(self, now: float) -> None:
         """Those that are due, but opens no more files a second than a server should bear."""
-        self._opens += OPENS_PER_SECOND * (now - self._opens_at)
-        self._opens = min(self._opens, OPENS_PER_SECOND)
-        self._opens_at = now
         due = [link for link in self._links.values() if link.fd is not None or link.due <= now]
         due.sort(key=lambda link: link.due)
         for link in due:
-            if link.fd is None:
-                self._opens -= 1
-                if self._opens < 0:
-                    return
-            self._read(link, now)
+            if link.fd is not None or self._opens.allows(now, hot=len(due) <= HOT_LINKS):
+                self._read(link, now)
 
     def _read(self, link: Link, now: float, to_end: bool = False) -> None:
         agent = self._deal.agents.get(link.key)

@@ -16,6 +16,37 @@ SHORTEST_SLEEP = 0.0005
 IDLE_SLEEP = 1.0
 
 
+OPENS_PER_SECOND = 500.0
+
+
+class Allowance:
+    """How many files may be opened: some 500 a second, after a pause as many at once.
+
+    Attributes
+    ----------
+    next_at : float
+        When the next one may be opened.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.next_at = now
+        self._left = OPENS_PER_SECOND
+        self._counted_at = now
+
+    def allows(self, now: float, hot: bool) -> bool:
+        """Whether one may be opened now; counts it. Hot ones are not counted."""
+        if hot:
+            return True
+        self._left += OPENS_PER_SECOND * (now - self._counted_at)
+        self._left = min(self._left, OPENS_PER_SECOND)
+        self._counted_at = now
+        if self._left < 1:
+            self.next_at = now + (1 - self._left) / OPENS_PER_SECOND
+            return False
+        self._left -= 1
+        return True
+
+
 class FileLink:
     """Mailboxes on the shared disk: read when they are due.
 

@@ -1,7 +1,7 @@
 """Sets of task indexes, held as ranges: a million tasks not yet dealt are one range."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 Range = tuple[int, int]
 """first, last: the indexes first, ..., last - 1."""
@@ -60,3 +60,15 @@ class Ranges:
         self._firsts[low:high] = [first for first, _ in new]
         self._lasts[low:high] = [last for _, last in new]
         self._size += sum(last - first for first, last in new) - before
+
+
+def runs(indexes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Position, first, last of each stretch of consecutive indexes."""
+    start = 0
+    while start < len(indexes):
+        first = indexes[start]
+        end = start + 1
+        while end < len(indexes) and indexes[end] == first + end - start:
+            end += 1
+        yield start, first, first + end - start
+        start = end

@@ -10,9 +10,6 @@ SHARE_SECONDS = 0.25
 AGENTS_PER_SHARE_SECOND = 200
 """With many agents shares are larger: so many shares a second the dispatcher can deal."""
 
-SPARE_TRIPS = 100
-"""Tasks that last longer than so many round trips are dealt when a slot is idle, not before."""
-
 HOARD_SHARES = 16
 """Who has more than so many shares' work that has not begun has got it by mistake."""
 
@@ -50,15 +47,6 @@ def share_size(
 def share_seconds(agents: int) -> float:
     """How much work for each slot is dealt at once, if it is known and there is enough."""
     return max(SHARE_SECONDS, agents / AGENTS_PER_SHARE_SECOND)
-
-
-def wants_spare(seconds: float | None, worth: float) -> bool:
-    """Whether an agent is dealt a share more than its slots are busy with.
-
-    Not if nobody knows what that means. And not if the tasks are so long that to wait for the
-    next one costs less than a long one behind another.
-    """
-    return seconds is not None and seconds < SPARE_TRIPS * worth
 
 
 def unbegun_seconds(agent: AgentBook, estimates: Estimates) -> float:

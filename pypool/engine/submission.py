@@ -173,7 +173,7 @@ class ClusterElements:
     def _take_states(self, states: dict[Element, ElementState], now: float) -> Iterator[News]:
         listed: dict[str, str] = {}
         reasons: set[str] = set()
-        for submission in self._submissions.values():
+        for submission in list(self._submissions.values()):
             for index in range(submission.elements):
                 state = states.get((submission.job or "", index))
                 if state is None or index in submission.over:

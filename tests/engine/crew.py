@@ -346,9 +346,7 @@ class World:
                             assert (share.batch.number, index) not in held_by
                             held_by[share.batch.number, index] = agent.key
             if agent.key not in self.lost_once:
-                whole = sum(
-                    unbegun == len(share.silent) > 0 for share, unbegun in agent.unbegun()
-                )
+                whole = sum(unbegun == len(share.silent) > 0 for share, unbegun in agent.unbegun())
                 assert whole <= 1
                 if agent.slots == 1:
                     assert len(agent.shares) <= 2

@@ -103,4 +103,4 @@ def modules(x: object) -> list[str]:
 
 
 def surroundings(x: object) -> tuple[str, list[str], str]:
-    return os.getcwd(), sys.argv, sys.modules["__main__"].__name__
+    return str(Path.cwd()), sys.argv, sys.modules["__main__"].__name__

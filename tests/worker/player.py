@@ -55,7 +55,7 @@ class Player:
     def __init__(self, place: Path, pipes: bool, slots: int = 1, **info: Any) -> None:
         self.place = place
         self.run = RunDirectory.create(str(place), run_info(place, slots) | info)
-        self.run.make_directory(os.path.dirname(ELEMENT))
+        self.run.make_directory(str(Path(ELEMENT).parent))
         self.run.make_directory(ELEMENT)
         self.news: list[Record] = []
         self.agents: list[subprocess.Popen[bytes]] = []

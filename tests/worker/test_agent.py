@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pypool import pickling
 from pypool.rundir import batch, names, records
 from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE
+from pypool.rundir.records import Record
 from pypool.version import VERSION
 
 from . import jobs
@@ -135,12 +137,19 @@ def test_a_child_that_comes_back_from_a_task_answers_nothing(play: Play) -> None
     assert player.values(number, 3) == [1, 2, 3]
 
 
+@pytest.mark.xfail(reason="the worker flushes sys.stdout outside of the task", strict=True)
 @pytest.mark.parametrize("function", [jobs.close_output, jobs.no_output])
-def test_a_task_may_do_without_standard_output(play: Play, function: object) -> None:
+def test_a_task_may_do_without_standard_output(play: Play, function: Callable[[int], int]) -> None:
     """A closed or missing `sys.stdout` costs nobody his result."""
     player = play()
-    number = player.deal(function, [1, 2, 3])  # type: ignore[arg-type]
+    number = player.deal(function, [1, 2, 3])
+    player.until(lambda: deaths(player) or len(player.entries(number)) == 3)
+    assert not deaths(player)
     assert player.values(number, 3) == [1, 2, 3]
+
+
+def deaths(player: Player) -> list[Record]:
+    return [record for record in player.news if record.kind == records.DEATH]
 
 
 def test_tasks_feel_at_home(play: Play) -> None:
@@ -260,12 +269,18 @@ def test_what_was_not_begun_is_given_back(play: Play) -> None:
 def test_nothing_is_lost_or_done_twice_when_a_share_is_called_back(play: Play) -> None:
     """In the midst of quick tasks every one is either answered or given back."""
     player = play(slots=2)
-    for round in range(1, 6):
-        number = player.deal(jobs.double, range(5000), each=1e-5)
+    for question in range(1, 6):
+        number = player.deal(jobs.double, range(3000), each=1e-5)
         player.until(lambda number=number: player.entries(number))
-        player.send(records.RETURN, key=round)
-        assert player.take(records.RETURNED) is not None or player.returned()
-    player.until(lambda: True)
+        player.send(records.RETURN, key=question)
+        player.until(lambda number=number: len(done_or_returned(player, number)) >= 3000)
+        assert sorted(done_or_returned(player, number)) == list(range(3000))
+
+
+def done_or_returned(player: Player, number: int) -> list[int]:
+    """The tasks of a batch that were answered in one way or the other."""
+    done = [entry.index for entry in player.entries(number)]
+    return done + [index for batch_number, index in player.returned() if batch_number == number]
 
 
 def test_who_has_nothing_answers_so(play: Play) -> None:
@@ -295,14 +310,28 @@ def test_a_damaged_batch_is_given_back_with_a_reason(play: Play) -> None:
     player = play()
     number = player.write(jobs.double, range(4))
     path = Path(player.run.path) / names.batches(1)
-    path.write_bytes(path.read_bytes()[:-3])
+    whole = path.read_bytes()
+    path.write_bytes(b"damaged" + whole[7:])
     player.share(number, 0, 4)
     player.until(lambda: len(player.returned()) == 4)
     assert player.returned() == [(number, index) for index in range(4)]
     why = player.words(records.RETURNED)["why"]
-    assert f"batch {number}" in why
-    assert os.uname().nodename in why
-    assert player.entries(number) == []
+    assert why.startswith(f"{os.uname().nodename}: batch {number} ")
+    path.write_bytes(whole)
+    player.share(number, 0, 4)
+    assert player.values(number, 4) == [0, 2, 4, 6]
+
+
+def test_a_damaged_item_alone_is_given_back(play: Play) -> None:
+    """Each item has a checksum of its own."""
+    player = play()
+    number = player.write(jobs.double, range(4))
+    path = Path(player.run.path) / names.batches(1)
+    path.write_bytes(path.read_bytes()[:-3])
+    player.share(number, 0, 4)
+    player.until(player.returned)
+    assert player.values(number, 3) == [0, 2, 4]
+    assert player.returned() == [(number, 3)]
 
 
 @pytest.mark.parametrize("folder", [names.BATCHES, names.FUNCTIONS])
@@ -317,6 +346,7 @@ def test_a_missing_file_is_given_back_with_a_reason(play: Play, folder: str) -> 
     assert "No such file or directory" in player.words(records.RETURNED)["why"]
 
 
+@pytest.mark.xfail(reason="it counts as an error of the task", strict=True)
 def test_a_function_that_is_not_whole_yet_is_given_back(play: Play) -> None:
     """On a network file system a file may be seen with zeros in it for a while."""
     player = play()
@@ -368,7 +398,7 @@ def test_a_worker_that_is_killed_between_tasks_costs_none(play: Play) -> None:
     assert all_gone(pid)
     (other,) = player.values(player.deal(jobs.worker_pid, [0]), 1)
     assert other != pid
-    assert not [record for record in player.news if record.kind == records.DEATH]
+    assert not deaths(player)
 
 
 def test_a_killed_worker_takes_along_what_it_had_started(play: Play) -> None:

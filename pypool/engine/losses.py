@@ -1,0 +1,48 @@
+"""What the loss of an element means for the tasks in its agent's hands."""
+
+from pypool.engine.books import AgentBook, ShareBook
+from pypool.engine.estimates import Estimates
+from pypool.engine.sizes import at_work_at_most
+
+FREE_LOSSES = 10
+"""How often a task may be lost without a fault of its own."""
+
+CHARGED_ENDS = frozenset({"failed", "out of memory"})
+BLAMELESS_ENDS = frozenset({"preempted", "node failure"})
+"""Ends of an element that say little against its tasks."""
+
+
+def suspects(agent: AgentBook, estimates: Estimates, agents: int) -> list[tuple[ShareBook, int]]:
+    """Open tasks in the agent's hands that may have been running: those dealt first."""
+    found: list[tuple[ShareBook, int]] = []
+    for share in agent.shares.values():
+        limit = at_work_at_most(agent, estimates.get(share.batch.function), agents)
+        for first, last in share.silent:
+            for begin, end in share.batch.open_in(first, last):
+                some = range(begin, min(end, begin + limit - len(found)))
+                found += [(share, index) for index in some]
+    return found
+
+
+def costs_an_attempt(how: str, seconds: float, limit: float | None) -> bool:
+    """Whether the end costs the only task that can have been running an attempt of its own.
+
+    Parameters
+    ----------
+    seconds : float
+        How long the task was in the agent's hands.
+    limit : float or None
+        How long an element lives.
+    """
+    if how == "time limit" and limit is not None:
+        return seconds > limit / 2
+    return how in CHARGED_ENDS
+
+
+def goes_alone(how: str, lost_before: bool) -> bool:
+    """Whether a task that may have been running is suspected of having killed its element.
+
+    With many workers to an element this is dear: what a failed node or a more urgent job ended
+    is suspected only when it happens to the same task again.
+    """
+    return lost_before or how not in BLAMELESS_ENDS
