@@ -29,9 +29,9 @@ Seconds = list[float]
 Word = tuple[str, list[int]]
 
 
-def lists(agents: int, random: Random) -> dict[str, Seconds]:
-    """Run times of the tasks of each list; those meant to fill all agents grow with them."""
-    many = max(1000, 50 * agents)
+def lists(slots: int, per_slot: int, random: Random) -> dict[str, Seconds]:
+    """Run times of the tasks of each list; those meant to fill all slots grow with them."""
+    many = max(1000, per_slot * slots)
     uneven = [random.lognormvariate(0, 1) * 0.05 / 1.65 for _ in range(many)]
     heavy = [1.0 if random.random() < 0.01 else 0.01 for _ in range(many)]
     return {
@@ -224,6 +224,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Makespan of the dealing rules, simulated.")
     parser.add_argument("--agents", type=int, nargs="+", default=[4, 64, 1000])
     parser.add_argument("--slots", type=int, default=1, help="workers of an agent")
+    parser.add_argument("--per-slot", type=int, default=50, help="tasks of 10 to 50 ms to a slot")
     parser.add_argument("--latency", nargs="+", choices=LATENCIES, default=list(LATENCIES))
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -236,7 +237,7 @@ def main() -> None:
         for latency in options.latency:
             random = Random(options.seed)
             hellos = [random.uniform(0, 0.1) for _ in range(agents)]
-            for name, tasks in lists(agents * options.slots, random).items():
+            for name, tasks in lists(agents * options.slots, options.per_slot, random).items():
                 found = Simulation(tasks, options.slots, LATENCIES[latency], hellos).run()
                 print(
                     f"{agents:>6} {latency:>6} {name:<25} {len(tasks):>6} {found.makespan:>8.3f} "

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ NO_SLURM = "no Slurm: `sudo make clusters` brings one up"
 QUEUE_EMPTIES_WITHIN = 15.0  # seconds
 WORKERS_END_WITHIN = 5.0  # seconds
 WORKER = re.compile(r"pypool[/.]worker")
+SESSION = "PYPOOL_TEST_SESSION"
+os.environ.setdefault(SESSION, uuid.uuid4().hex)  # every agent and worker inherits it
 
 
 # ---- Slurm
@@ -73,11 +76,14 @@ def slurm_work_dir() -> Iterator[Path]:
 
 
 def worker_processes() -> dict[int, str]:
-    """The worker processes of this user, by process id. Zombies have no command line any more."""
+    """This session's worker processes, by process id. Zombies have no command line any more."""
+    tag = f"{SESSION}={os.environ[SESSION]}".encode()
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if entry.stat().st_uid != os.getuid():
+                continue
+            if tag not in (entry / "environ").read_bytes():
                 continue
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it ended while we looked

@@ -23,7 +23,7 @@ quick = settings(max_examples=200, deadline=None, database=None)
 def options(**given: Any) -> Options:
     """What becomes of these, all others not given."""
     names = ("processes", "work_dir", "queue", "time", "memory", "cpus")
-    values = {"default_processes": 5} | dict.fromkeys(names) | given
+    values: dict[str, Any] = {"default_processes": 5} | dict.fromkeys(names) | given
     return make_options(**values)
 
 

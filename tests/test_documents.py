@@ -238,7 +238,7 @@ RUN_DIRECTORY = DOCS / "reference" / "run-directory.md"
 
 def test_run_directory_page_lists_all_names() -> None:
     """The page of the run directory lists every name that `rundir.names` can give."""
-    element = names.element("<token>", "<index>")  # type: ignore[arg-type]
+    element = names.element("<token>", "<index>")
     given = {
         names.RUN_INFO,
         names.JOB_SCRIPT,
@@ -246,12 +246,12 @@ def test_run_directory_page_lists_all_names() -> None:
         names.JOURNAL,
         f"{names.SCHEDULER}/",
         names.function("<sha256>"),
-        names.batches("<n>"),  # type: ignore[arg-type]
+        names.batches("<n>"),
         names.owner(element),
         names.inbox(element),
-        names.outbox(element, "<part>"),  # type: ignore[arg-type]
-        names.data(element, "<slot>", "<part>"),  # type: ignore[arg-type]
-        names.output(element, "<slot>"),  # type: ignore[arg-type]
+        names.outbox(element, "<part>"),
+        names.data(element, "<slot>", "<part>"),
+        names.output(element, "<slot>"),
     }
     listed = {code_in(row[0])[0] for row in rows(section(RUN_DIRECTORY, "## Names"))}
     assert listed == given

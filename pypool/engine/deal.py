@@ -10,7 +10,7 @@ first answer of a task counts. Who is there is known to the `roster`; how much a
 said by `sizes`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from heapq import nsmallest
 
 from pypool.engine.actions import (
@@ -222,6 +222,11 @@ class Deal:
         actions = self._actions[:]
         self._actions.clear()
         return actions
+
+    @property
+    def awaited(self) -> Collection[str]:
+        """Elements that have not said hello."""
+        return self._roster.awaited
 
     def asks_scheduler(self, now: float) -> bool:
         """Whether the scheduler may know what the disk does not tell."""

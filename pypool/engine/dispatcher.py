@@ -211,7 +211,8 @@ class Dispatcher:
             del self._links[link.key]
 
     def _take_news(self, now: float) -> None:
-        for news in self._elements.advance(now, self._deal.asks_scheduler(now)):
+        asks = self._deal.asks_scheduler(now)
+        for news in self._elements.advance(now, asks, self._deal.awaited):
             if isinstance(news, Refused):
                 self._refusal = news.error
                 for key in news.keys:

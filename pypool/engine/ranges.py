@@ -36,6 +36,8 @@ class Ranges:
 
     def remove(self, first: int, last: int) -> list[Range]:
         """Takes the indexes out, and gives those that were in."""
+        if first >= last:
+            return []
         low = bisect_right(self._lasts, first)
         high = bisect_left(self._firsts, last)
         removed = []

@@ -4,7 +4,7 @@ The roster judges agents by their silence and by what the scheduler lists. What 
 tasks of a lost agent is not its business.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from math import ceil
 
 from pypool.engine.actions import Action, Cancel, GiveUp, Policy, Submit
@@ -48,6 +48,11 @@ class Roster:
         """Slots that play or will do so at any moment."""
         fresh = (agent for agent in self._pending.values() if now - agent.heard < FRESH_SECONDS)
         return self.playing_slots + sum(agent.slots for agent in fresh)
+
+    @property
+    def awaited(self) -> Collection[str]:
+        """Elements that have not said hello."""
+        return self._pending.keys()
 
     # -- coming and going
 

@@ -6,7 +6,7 @@ for the scheduler: `advance` looks whether an answer has come.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from pypool.config import Options
@@ -122,8 +122,16 @@ class ClusterElements:
         self._say_at = now + SAY_AFTER
         return links
 
-    def advance(self, now: float, asks: bool) -> Iterator[News]:
-        """What has become known. The queue is looked at only if somebody asks."""
+    def advance(self, now: float, asks: bool, awaited: Collection[str] = ()) -> Iterator[News]:
+        """What has become known.
+
+        Parameters
+        ----------
+        asks : bool
+            Somebody wants the queue to be looked at.
+        awaited : collection of str
+            Elements that have not said hello.
+        """
         for submission in list(self._submissions.values()):
             if submission.job is None and submission.answer.done():
                 yield from self._take_answer(submission)
@@ -135,7 +143,7 @@ class ClusterElements:
             except PoolError as error:
                 log.warning("%s\npypool goes on without; tasks are not affected", error)
             else:
-                yield from self._take_states(states, now)
+                yield from self._take_states(states, awaited, now)
         elif self._looking is None and asks and now >= self._look_at:
             self._look(now)
 
@@ -167,10 +175,14 @@ class ClusterElements:
         jobs = [each.job for each in self._submissions.values() if each.job is not None]
         self._look_at = now + self._interval
         self._interval = min(self._interval * 1.5, LONGEST_INTERVAL * self._first_interval)
+        if self._look_at > self._say_at > now:
+            self._look_at = self._say_at  # nobody waits for longer without a word
         if jobs:
             self._looking = self._scheduler.queue(jobs)
 
-    def _take_states(self, states: dict[Element, ElementState], now: float) -> Iterator[News]:
+    def _take_states(
+        self, states: dict[Element, ElementState], awaited: Collection[str], now: float
+    ) -> Iterator[News]:
         listed: dict[str, str] = {}
         reasons: set[str] = set()
         for submission in list(self._submissions.values()):
@@ -183,9 +195,12 @@ class ClusterElements:
                     self._last_end = f"{state.word} {state.reason}".strip()
                     yield Ended(submission.key(index), state.word)
                 else:
-                    listed[submission.key(index)] = state.phase
+                    key = submission.key(index)
+                    listed[key] = state.phase
                     if state.phase == "pending":
                         reasons.add(state.reason or "no reason given")
+                    elif key in awaited:
+                        reasons.add("elements run but have not said hello yet")
         self._say_what_is_waited_for(reasons, now)
         yield Listed(listed)
 
@@ -194,7 +209,12 @@ class ClusterElements:
             self._say_at = now + SAY_AFTER
             waited = now - self._waiting_since
             log.warning(
-                "waits for %s since %.0f s: %s", self._scheduler.name, waited, ", ".join(reasons)
+                "waits for %s since %.0f s: %s; logs are in %s/%s",
+                self._scheduler.name,
+                waited,
+                ", ".join(sorted(reasons)),
+                self._run.path,
+                names.SCHEDULER,
             )
 
     # -- cancelling

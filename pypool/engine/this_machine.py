@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pypool.engine.links import Link, PipeLink
@@ -67,7 +67,7 @@ class LocalElements:
         self._links[key] = PipeLink(self._run, key, element, inbox, outbox)
         return [self._links[key]]
 
-    def advance(self, now: float, asks: bool) -> Iterator[News]:
+    def advance(self, now: float, asks: bool, awaited: Collection[str] = ()) -> Iterator[News]:
         for key, link in list(self._links.items()):
             if link.ended:
                 code = self._agents.pop(key).wait()

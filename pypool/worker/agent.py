@@ -37,6 +37,9 @@ REFUSED = 3
 DISK = 4
 OWNED = 5
 
+END_TOLERANCE = 10.0
+"""Seconds by which a scheduler may be early; Slurm was seen to be half a minute late."""
+
 DISK_PATIENCE = 600.0
 LAST_WORD_PATIENCE = 5.0
 EARLY_DEATHS = 5
@@ -105,7 +108,9 @@ class Agent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
-        self._reason = self._reason or "signal"
+        """The scheduler wants the place back: because the time is over, or for another reason."""
+        over = self._end is not None and time.monotonic() > self._end - END_TOLERANCE
+        self._reason = self._reason or ("time" if over else "signal")
 
     def _say_hello(self) -> None:
         words = {

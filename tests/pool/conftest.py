@@ -30,12 +30,12 @@ BACKENDS = [
 MakePool = Callable[..., pypool.Pool]
 
 
-def new_pool(backend: str, work_dir: Path, **options: Any) -> pypool.Pool:
+def new_pool(backend: str, place: Path, **options: Any) -> pypool.Pool:
     """A pool of the size that suits the backend, unless told otherwise."""
     options.setdefault("processes", SIZES[backend])
     if backend == "local":
         return pypool.local.Pool(**options)
-    options.setdefault("work_dir", work_dir)
+    options.setdefault("work_dir", place)
     return {"shell": pypool.shell, "slurm": pypool.slurm}[backend].Pool(**options)
 
 
@@ -47,7 +47,16 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def warm_pools() -> Iterator[dict[str, pypool.Pool]]:
+def warm_directories() -> Iterator[dict[str, Path]]:
+    """Work directories of warm pools, in the home directory, which every node sees."""
+    directories: dict[str, Path] = {}
+    yield directories
+    for directory in directories.values():
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def warm_pools(warm_directories: dict[str, Path]) -> Iterator[dict[str, pypool.Pool]]:
     """The module's pools by backend, each made when first wanted."""
     pools: dict[str, pypool.Pool] = {}
     yield pools
@@ -56,15 +65,6 @@ def warm_pools() -> Iterator[dict[str, pypool.Pool]]:
         pool.join()
     if "slurm" in pools:
         await_empty_queue()
-
-
-@pytest.fixture(scope="module")
-def warm_directories() -> Iterator[dict[str, Path]]:
-    """Work directories of warm pools, in the home directory, which every node sees."""
-    directories: dict[str, Path] = {}
-    yield directories
-    for directory in directories.values():
-        shutil.rmtree(directory)
 
 
 @pytest.fixture

@@ -260,6 +260,14 @@ INSTANCES = {
     "class": "class Kind:\n    def __init__(self, n): self.n = n",
     "dataclass": "from dataclasses import dataclass\n@dataclass\nclass Kind:\n    n: int",
     "slots": "class Kind:\n    __slots__ = ('n',)\n    def __init__(self, n): self.n = n",
+    "one slot": "class Kind:\n    __slots__ = 'n'\n    def __init__(self, n): self.n = n",
+    "slots dataclass": (
+        "from dataclasses import dataclass\n@dataclass(slots=True, frozen=True)\nclass Kind:\n    n: int"
+    ),
+    "slots of two": (
+        "class Base:\n    __slots__ = ('n', '__secret')\n"
+        "class Kind(Base):\n    __slots__ = ()\n    def __init__(self, n): self.n = n"
+    ),
     "namedtuple": "from collections import namedtuple\nKind = namedtuple('Kind', 'n')",
     "typed": "from typing import NamedTuple\nclass Kind(NamedTuple):\n    n: int",
 }

@@ -7,7 +7,15 @@ import pytest
 
 from pypool.errors import SubmitError
 from pypool.schedulers import slurm
-from pypool.schedulers.base import Completed, Element, ElementState, Phase, Scheduler, wait
+from pypool.schedulers.base import (
+    CommandError,
+    Completed,
+    Element,
+    ElementState,
+    Phase,
+    Scheduler,
+    wait,
+)
 
 SCRIPT = "/work/run/job.sh"
 
@@ -181,19 +189,19 @@ def test_a_forgotten_job_is_an_empty_answer() -> None:
 @pytest.mark.parametrize("stderr", NO_CONTROLLER)
 def test_no_controller_is_no_answer(stderr: str) -> None:
     """What was printed before the failure is not taken for an answer either."""
-    with pytest.raises(slurm.CommandError, match=r"exit code 1:\n    slurm_load_jobs error"):
+    with pytest.raises(CommandError, match=r"exit code 1:\n    slurm_load_jobs error"):
         slurm.read_queue(completed("7|0|FAILED|None\n", stderr, 1))
 
 
 def test_a_killed_squeue_is_no_answer() -> None:
     """A command whose time was over is evidence of nothing."""
-    with pytest.raises(slurm.CommandError, match="no answer in time"):
+    with pytest.raises(CommandError, match="no answer in time"):
         slurm.read_queue(completed("7|0|FAILED|None\n", code=None))
 
 
 def test_rows_that_cannot_be_read_are_no_answer() -> None:
     """Something else than squeue's rows must not pass for an empty queue."""
-    with pytest.raises(slurm.CommandError, match="cannot be read"):
+    with pytest.raises(CommandError, match="cannot be read"):
         slurm.read_queue(completed("Welcome to the cluster!\n"))
 
 
@@ -267,7 +275,7 @@ def test_jobs_and_elements_are_cancelled_by_one_command(monkeypatch: pytest.Monk
 def test_a_cancellation_that_did_not_reach_slurm_is_told() -> None:
     """scancel gives 8 when there is no controller: the job may still be there."""
     text = "Kill job error on job id 49_1: Unable to contact slurm controller (connect failure)"
-    with pytest.raises(slurm.CommandError, match="Kill job error on job id 49_1"):
+    with pytest.raises(CommandError, match="Kill job error on job id 49_1"):
         slurm.read_cancellation(completed(stderr=text, code=8))
 
 

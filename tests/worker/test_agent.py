@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -271,16 +272,17 @@ def test_nothing_is_lost_or_done_twice_when_a_share_is_called_back(play: Play) -
     player = play(slots=2)
     for question in range(1, 6):
         number = player.deal(jobs.double, range(3000), each=1e-5)
-        player.until(lambda number=number: player.entries(number))
+        player.until(partial(player.entries, number))
         player.send(records.RETURN, key=question)
-        player.until(lambda number=number: len(done_or_returned(player, number)) >= 3000)
-        assert sorted(done_or_returned(player, number)) == list(range(3000))
+        found = player.until(partial(at_least, 3000, player, number))
+        assert sorted(found) == list(range(3000))
 
 
-def done_or_returned(player: Player, number: int) -> list[int]:
-    """The tasks of a batch that were answered in one way or the other."""
-    done = [entry.index for entry in player.entries(number)]
-    return done + [index for batch_number, index in player.returned() if batch_number == number]
+def at_least(count: int, player: Player, number: int) -> list[int]:
+    """The tasks of a batch that were answered in one way or the other, if they are so many."""
+    found = [entry.index for entry in player.entries(number)]
+    found += [index for batch_number, index in player.returned() if batch_number == number]
+    return found if len(found) >= count else []
 
 
 def test_who_has_nothing_answers_so(play: Play) -> None:

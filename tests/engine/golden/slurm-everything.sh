@@ -1,6 +1,6 @@
 #!/bin/bash
-# pypool: an array element of the run below. By hand: see how slurm is asked in the docs;
-# an element that had an owner leaves at once.
+# pypool: one array element of the run below. Its argument is the token of the submission, which
+# names a directory in elements/. An element that had an agent already is left alone.
 #SBATCH --output='/work/run of 100%%/scheduler/%A_%a.out'
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
@@ -10,4 +10,3 @@
 #SBATCH --mem=6144M
 #SBATCH --cpus-per-task=8
 exec /python /start.py '/work/run of 100%' "elements/$1/${SLURM_ARRAY_TASK_ID}"
-

@@ -1,0 +1,750 @@
+"""The dealing rules, each in one example; and all of them at once, at random."""
+
+import random
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pypool.engine.deal import (
+    FREE_LOSSES,
+    AskBack,
+    Cancel,
+    Deal,
+    DealShare,
+    Fail,
+    GiveUp,
+    Policy,
+    Remove,
+    Submit,
+)
+
+from .crew import World
+
+
+class Table:
+    """A dealer with agents who have said hello, and a clock.
+
+    Attributes
+    ----------
+    shares : list of DealShare
+        All that were dealt.
+    others : list
+        All other actions, but for submissions.
+    """
+
+    def __init__(self, agents=0, slots=1, **policy):
+        policy = {"processes": 64, "slots": slots} | policy
+        self.deal = Deal(Policy(**policy))
+        self.now = 0.0
+        self.shares = []
+        self.others = []
+        self.submissions = []
+        self.names = [f"a{number}" for number in range(agents)]
+        self.deal.submitted(self.names, self.now)
+        for name in self.names:
+            self.deal.hello(name, slots, self.now)
+
+    def decide(self, after=0.0):
+        """The shares dealt now."""
+        self.now += after
+        actions = self.deal.decide(self.now)
+        new = [action for action in actions if isinstance(action, DealShare)]
+        self.shares += new
+        self.submissions += [action for action in actions if isinstance(action, Submit)]
+        self.others += [action for action in actions if not isinstance(action, DealShare | Submit)]
+        return new
+
+    def knows(self, function, seconds):
+        """The function has been run before."""
+        self.deal.estimates.add(function, [seconds])
+        return self
+
+    def answer(self, share, seconds=0.01):
+        """All of the share is done."""
+        indexes = list(range(share.first, share.last))
+        times = [seconds] * len(indexes)
+        return self.deal.answered(share.agent, share.batch, indexes, times, self.now)
+
+    def join(self, name, slots=1):
+        self.deal.submitted([name], self.now)
+        self.deal.hello(name, slots, self.now)
+
+    def of(self, kind):
+        return [action for action in self.others if isinstance(action, kind)]
+
+    def loss(self, task=0, batch=1):
+        return self.deal.batches[batch].losses[task]
+
+
+def one_task(**policy):
+    """An agent at work at the only task there is."""
+    table = Table(1, **policy)
+    table.deal.open_batch(1, 1, "f")
+    table.decide()
+    return table
+
+
+# -- who gets how much
+
+
+def test_no_ops_go_to_one_agent():
+    """Sixteen tasks known to be short go to the agent that was heard last."""
+    table = Table(4).knows("f", 1e-5)
+    table.deal.beat("a2", 0, [], 1.0)
+    table.deal.open_batch(1, 16, "f")
+    assert [(s.agent, s.first, s.last) for s in table.decide(after=1.0)] == [("a2", 0, 16)]
+
+
+def test_tasks_worth_a_journey_are_spread():
+    """Sixteen tasks of 10 ms go to four agents in equal parts."""
+    table = Table(4).knows("f", 0.01)
+    table.deal.open_batch(1, 16, "f")
+    shares = table.decide()
+    assert {share.agent for share in shares} == set(table.names)
+    assert [share.last - share.first for share in shares] == [4] * 4
+
+
+def test_unknown_functions_begin_with_half_a_fair_part():
+    """As long as nobody knows what a task takes, half of them are held back."""
+    table = Table(4)
+    table.deal.open_batch(1, 800, "f")
+    assert [share.last - share.first for share in table.decide()] == [100] * 4
+    assert table.decide(after=1.0) == []
+
+
+def test_unknown_functions_leave_no_slot_idle():
+    """Half a fair part is not enough if an agent has a slot for each task of the whole."""
+    table = Table(4, slots=4)
+    table.deal.open_batch(1, 16, "f")
+    assert [share.last - share.first for share in table.decide()] == [4] * 4
+
+
+def test_elements_about_to_start_are_counted():
+    """Who is the first to say hello does not get what others will be there for at once."""
+    table = Table(1)
+    table.deal.submitted(["b1", "b2", "b3"], 0.0)
+    table.deal.open_batch(1, 800, "f")
+    assert [share.last for share in table.decide()] == [100]
+
+
+@pytest.mark.parametrize(("seconds", "tasks"), [(0.001, 250), (0.01, 25), (1.0, 1), (100.0, 1)])
+def test_shares_are_sized_by_time(seconds, tasks):
+    """A share is a quarter of a second of work, and one more is in hand."""
+    table = Table(2).knows("f", seconds)
+    table.deal.open_batch(1, 100_000, "f")
+    assert [share.last - share.first for share in table.decide()] == [tasks] * 4
+
+
+def test_shares_grow_with_the_number_of_agents():
+    """A thousand agents get five seconds of work at once."""
+    table = Table(1000).knows("f", 0.01)
+    table.deal.open_batch(1, 10_000_000, "f")
+    assert {share.last - share.first for share in table.decide()} == {500}
+
+
+def test_functions_have_histories_of_their_own():
+    """Any number of no-ops of one function says nothing about another one."""
+    table = Table(2).knows("f", 1.0)
+    for _ in range(100):
+        table.knows("g", 1e-6)
+    table.deal.open_batch(1, 100, "f")
+    assert [share.last - share.first for share in table.decide()] == [1] * 4
+
+
+def test_each_slot_has_a_task():
+    """An agent with many slots and long tasks gets a task for each slot, and then some."""
+    table = Table(1, slots=8).knows("f", 10.0)
+    table.deal.open_batch(1, 100, "f")
+    assert [share.last - share.first for share in table.decide()] == [8, 1]
+
+
+def test_long_tasks_in_two_shares_leave_no_slot_idle():
+    """An agent whose shares have each a long task left is dealt more for its other slots."""
+    table = Table(1, slots=4).knows("f", 0.1)
+    table.deal.open_batch(1, 1000, "f")
+    first, second = table.decide()
+    for share in (first, second):
+        indexes = list(range(share.first + 1, share.last))
+        table.deal.answered("a0", 1, indexes, [0.1] * len(indexes), 1.0)
+    assert table.decide(after=1.0)
+    assert table.deal.agents["a0"].in_hand >= 4
+
+
+def test_a_chunk_is_the_unit():
+    """With a chunk given all shares are multiples of it."""
+    table = Table(3).knows("f", 0.1)
+    table.deal.open_batch(1, 100, "f", 7)
+    assert [share.last - share.first for share in table.decide()] == [7] * 6
+
+
+def test_oldest_batch_and_lowest_index_first():
+    """Tasks are dealt in the order in which they were handed in."""
+    table = Table(1).knows("f", 1.0)
+    table.deal.open_batch(1, 2, "f")
+    table.deal.open_batch(2, 2, "f")
+    dealt = table.decide()
+    while dealt:
+        table.answer(dealt[0], 1.0)
+        dealt = dealt[1:] + table.decide()
+    assert [(share.batch, share.first) for share in table.shares] == [
+        (1, 0),
+        (1, 1),
+        (2, 0),
+        (2, 1),
+    ]
+
+
+def test_an_empty_batch_is_over():
+    """A batch without tasks is removed at once."""
+    table = Table()
+    table.deal.open_batch(1, 0, "f")
+    table.decide()
+    assert table.of(Remove) == [Remove(1)]
+
+
+# -- asking back
+
+
+def two_agents_one_rich(seconds):
+    """One agent holds eight tasks, then another one says hello."""
+    table = Table(1).knows("f", seconds)
+    table.deal.open_batch(1, 8, "f", 8)
+    table.decide()
+    table.join("b")
+    return table
+
+
+def test_the_richest_is_asked():
+    """When all is dealt and one agent is dry, the one with most unstarted work is asked."""
+    table = Table(2).knows("f", 1.0)
+    table.deal.open_batch(1, 5, "f", 5)
+    table.deal.open_batch(2, 9, "f", 9)
+    rich = table.decide()[-1].agent
+    table.join("b")
+    table.decide(after=0.1)
+    assert table.of(AskBack) == [AskBack(rich, 1)]
+
+
+def test_returned_work_goes_to_the_dry():
+    """What is returned unbegun is dealt again, as a first attempt, and costs nothing."""
+    table = two_agents_one_rich(1.0)
+    table.decide()
+    table.deal.returned("a0", [(1, 1, 8)], "", 1, 0.1)
+    (share,) = table.decide(after=0.1)
+    assert (share.agent, share.first, share.last, share.attempt) == ("b", 1, 8, 1)
+    assert not table.deal.batches[1].losses
+
+
+def test_what_is_not_worth_the_way_stays():
+    """An agent with less work than a round trip takes is not asked."""
+    table = two_agents_one_rich(0.001)
+    table.decide(after=0.01)
+    assert not table.of(AskBack)
+
+
+def test_a_share_out_for_long_is_asked_for():
+    """An estimate that has been proved wrong by the clock does not protect a share."""
+    table = two_agents_one_rich(0.001)
+    table.decide(after=0.3)
+    assert table.of(AskBack) == [AskBack("a0", 1)]
+
+
+def test_asked_in_vain():
+    """Who has nothing to return is asked again, but ever more rarely."""
+    table = two_agents_one_rich(1.0)
+    asked = 0
+    for _ in range(1000):
+        table.decide(after=0.01)
+        if len(table.of(AskBack)) > asked:
+            asked += 1
+            table.deal.returned("a0", [], "", asked, table.now)
+    assert 5 < asked < 15
+
+
+def test_a_lost_answer_does_not_idle_an_agent():
+    """If a request to return or its answer was lost, a later beat makes up for it."""
+    table = two_agents_one_rich(1.0)
+    table.decide()
+    table.deal.open_batch(2, 100, "f")
+    table.deal.beat("a0", 1, [], 40.0)
+    assert "a0" in {share.agent for share in table.decide(after=40.0)}
+
+
+def test_hoards_are_asked_for_early():
+    """Half a fair part of an unknown function that turns out to be long is not left to the end."""
+    table = Table(2)
+    table.deal.open_batch(1, 100, "f")
+    first = table.decide()[0]
+    table.deal.answered(first.agent, 1, [first.first], [10.0], 10.0)
+    table.decide(after=10.0)
+    assert {ask.agent for ask in table.of(AskBack)} == {"a0", "a1"}
+
+
+# -- what a loss costs
+
+
+def test_worker_death_is_charged():
+    """A task whose worker died has lost an attempt, and the third one is its last."""
+    table = one_task()
+    for start in range(3):
+        assert table.shares[-1].attempt == start + 1
+        table.deal.death("a0", 1, 0, "killed", table.now)
+        table.decide()
+    (failed,) = table.of(Fail)
+    assert (failed.loss.charged, failed.loss.free, failed.loss.told) == (3, 0, ["killed"] * 3)
+
+
+def test_other_tasks_of_a_dead_worker_are_not_charged():
+    """Only the task that ran is charged."""
+    table = Table(1)
+    table.deal.open_batch(1, 10, "f")
+    table.decide()
+    table.deal.death("a0", 1, 2, "killed", 0.0)
+    assert list(table.deal.batches[1].losses) == [2]
+
+
+def test_returned_unbegun_costs_nothing():
+    """A task may be returned unbegun any number of times."""
+    table = one_task()
+    for _ in range(50):
+        table.deal.returned("a0", [(1, 0, 1)], "", 0, table.now)
+        assert len(table.decide()) == 1
+    assert table.shares[-1].attempt == 1
+
+
+def test_returned_with_a_reason_is_free():
+    """A batch that an agent cannot read costs no attempt, but not for ever."""
+    table = one_task()
+    for _ in range(FREE_LOSSES + 1):
+        table.deal.returned("a0", [(1, 0, 1)], "no such file", 0, table.now)
+        table.decide()
+    assert table.of(Fail)[0].loss.free == FREE_LOSSES + 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds", "charged"),
+    [("time", 60.0, 1), ("time", 40.0, 0), ("signal", 60.0, 0), ("stop", 60.0, 0)],
+)
+def test_goodbye_charges_by_its_reason(reason, seconds, charged):
+    """Only a task that ran for more than half of the element's time pays for being cut off."""
+    table = one_task(time=100.0)
+    table.deal.goodbye("a0", reason, [(1, 0, seconds)], 1.0)
+    assert (table.loss().charged, table.loss().free) == (charged, 1 - charged)
+
+
+def test_cut_tasks_are_no_suspects():
+    """A task cut off by a goodbye may be dealt with others in hand."""
+    table = one_task()
+    table.deal.goodbye("a0", "signal", [(1, 0, 1.0)], 1.0)
+    assert not table.deal.batches[1].suspects
+    assert len(table.deal.batches[1].again) == 1
+
+
+def test_what_a_leaving_agent_has_not_begun_is_dealt_at_once():
+    """The rest of its shares goes to others, uncharged."""
+    table = Table(2).knows("f", 1.0)
+    table.deal.open_batch(1, 4, "f")
+    table.decide()
+    table.deal.goodbye("a0", "idle", [], 1.0)
+    assert table.deal.batches[1].waiting == 2
+    assert not table.deal.batches[1].losses
+
+
+@pytest.mark.parametrize("how", ["failed", "out of memory"])
+def test_element_death_charges_its_only_task(how):
+    """With one task in hand there is no doubt which one it was."""
+    table = one_task()
+    table.deal.ended("a0", how, 1.0)
+    assert table.loss().charged == 1
+
+
+@pytest.mark.parametrize(("seconds", "charged"), [(40.0, 0), (60.0, 1)])
+def test_time_limit_charges_long_tasks(seconds, charged):
+    """An element killed at its time limit costs a task that was out for more than half of it."""
+    table = one_task(time=100.0, lease=1000.0)
+    table.deal.ended("a0", "time limit", seconds)
+    assert table.loss().charged == charged
+
+
+def test_suspects_go_alone():
+    """With several tasks in hand none is charged; each goes alone, and the next death counts."""
+    table = Table(1).knows("f", 0.1)
+    table.deal.open_batch(1, 2, "f")
+    table.decide()
+    table.deal.ended("a0", "failed", 1.0)
+    assert [table.loss(task).charged for task in (0, 1)] == [0, 0]
+    table.join("b")
+    (share,) = table.decide(after=1.0)
+    assert (share.first, share.last) == (0, 1)
+    table.deal.ended("b", "failed", 2.0)
+    assert [table.loss(task).charged for task in (0, 1)] == [1, 0]
+
+
+def test_an_agent_runs_dry_for_a_suspect():
+    """A suspect waits for an agent without work, and one of them is left without more."""
+    table = Table(3, slots=2).knows("f", 0.25)
+    table.deal.open_batch(1, 1000, "f")
+    table.decide()
+    table.deal.ended("a0", "failed", 0.0)
+    for _ in range(40):
+        for agent in list(table.deal.agents.values()):
+            for share in list(agent.shares.values())[:1] if agent.plays else ():
+                indexes = [index for each in share.silent for index in range(*each)]
+                table.deal.answered(agent.key, 1, indexes, [0.25] * len(indexes), table.now)
+        table.decide(after=0.25)
+    book = table.deal.batches[1]
+    assert book.losses
+    assert not book.suspects
+    assert all(book.state[index] for index in book.losses)
+
+
+def test_only_what_can_have_begun_is_suspected():
+    """Of long tasks an agent with one slot has begun two at most since its last word."""
+    table = Table(1).knows("f", 10.0)
+    table.deal.open_batch(1, 100, "f", 50)
+    table.decide()
+    table.deal.ended("a0", "failed", 1.0)
+    assert list(table.deal.batches[1].losses) == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["preempted", "node failure", "completed"])
+def test_ends_that_are_not_the_tasks_fault_are_free(how):
+    """Ten of them at most, then the task has failed."""
+    table = one_task()
+    for number in range(FREE_LOSSES):
+        table.deal.ended(table.shares[-1].agent, how, table.now)
+        table.join(f"b{number}")
+        assert len(table.decide()) == 1
+    table.deal.ended(table.shares[-1].agent, how, table.now)
+    table.decide()
+    (failed,) = table.of(Fail)
+    assert (failed.loss.charged, failed.loss.free) == (0, FREE_LOSSES + 1)
+
+
+def test_a_failed_node_makes_no_suspects_at_first():
+    """Only what was lost before is dealt alone after the failure of a node."""
+    table = Table(1, slots=4).knows("f", 1.0)
+    table.deal.open_batch(1, 4, "f")
+    table.decide()
+    table.deal.ended("a0", "node failure", 1.0)
+    book = table.deal.batches[1]
+    assert (len(book.again), len(book.suspects)) == (4, 0)
+
+
+# -- agents that vanish, and come back
+
+
+def vanish(table, key="a0"):
+    """The agent is silent, and three good answers do not list it."""
+    table.now += 61.0
+    for _ in range(3):
+        table.deal.listed({}, table.now)
+    return table.decide()
+
+
+def test_an_agent_that_vanished_is_free():
+    """Silence and absence from three good answers end an agent, at nobody's expense."""
+    table = one_task()
+    vanish(table)
+    assert table.deal.agents["a0"].lost
+    assert (table.loss().charged, table.loss().free) == (0, 1)
+
+
+def test_absence_alone_means_nothing():
+    """An agent that is heard is there, whatever the scheduler says."""
+    table = one_task()
+    for _ in range(5):
+        table.now += 30.0
+        table.deal.listed({}, table.now)
+        table.deal.beat("a0", 1, [1], table.now)
+        table.decide()
+    assert table.deal.agents["a0"].plays
+
+
+def test_a_suspended_agent_keeps_its_lease():
+    """While the scheduler says suspended the clock stands still."""
+    table = one_task()
+    for _ in range(20):
+        table.now += 50.0
+        table.deal.listed({"a0": "suspended"}, table.now)
+        table.decide()
+    assert table.deal.agents["a0"].plays
+
+
+def test_a_running_agent_has_two_leases():
+    """An element that is listed but silent for two leases is cancelled and given up."""
+    table = one_task()
+    table.deal.listed({"a0": "running"}, 119.0)
+    table.decide(after=119.0)
+    assert table.deal.agents["a0"].plays
+    table.decide(after=2.0)
+    assert table.of(Cancel) == [Cancel("a0")]
+    assert table.deal.agents["a0"].lost
+
+
+def test_the_first_result_counts():
+    """A zombie's result is taken if it is the first one; the other one is dropped and counted."""
+    table = one_task()
+    vanish(table)
+    table.join("b")
+    (share,) = table.decide()
+    assert table.deal.answered("a0", 1, [0], [1.0], table.now) == [0]
+    assert table.answer(share) == []
+    assert table.deal.duplicates == 1
+
+
+def test_a_zombie_s_second_result_is_dropped():
+    """Once a task has its result a zombie's is dropped and counted."""
+    table = one_task()
+    vanish(table)
+    table.join("b")
+    assert table.answer(table.decide()[0]) == [0]
+    assert table.deal.answered("a0", 1, [0], [1.0], table.now) == []
+    assert table.deal.duplicates == 1
+
+
+def test_who_beats_again_keeps_what_nobody_else_has():
+    """Of a revived agent's shares what waits is its own again, what others hold is not."""
+    table = Table(1).knows("f", 1.0)
+    table.deal.open_batch(1, 2, "f", 2)
+    table.decide()
+    vanish(table)
+    table.join("b")
+    (share,) = table.decide()
+    table.deal.beat("a0", 1, [1], table.now)
+    table.decide()
+    (kept,) = table.deal.agents["a0"].shares.values()
+    assert list(kept.silent) == [(1 - share.first, 2 - share.first)]
+    assert not table.deal.batches[1].waiting
+
+
+def test_an_unread_share_of_who_beats_again_is_its_own():
+    """What lies unread in the inbox of a revived agent will be run by it."""
+    table = one_task()
+    vanish(table)
+    table.deal.beat("a0", 0, [], table.now)
+    assert table.decide() == []
+    assert list(table.deal.agents["a0"].shares) == [1]
+
+
+def test_a_lost_share_is_dealt_again():
+    """What was dealt before the point read to and is not held has got lost, and costs nothing."""
+    table = one_task()
+    table.deal.beat("a0", 1, [], 1.0)
+    (share,) = table.decide(after=1.0)
+    assert (share.first, share.attempt) == (0, 1)
+
+
+def test_a_batch_that_a_lost_agent_had_is_kept():
+    """Nobody removes what a zombie may still read; all other batches are removed once."""
+    table = one_task()
+    vanish(table)
+    table.join("b")
+    table.answer(table.decide()[0])
+    table.deal.open_batch(2, 1, "f")
+    table.answer(table.decide()[0])
+    table.decide()
+    assert table.of(Remove) == [Remove(2)]
+
+
+# -- elements
+
+
+def test_nothing_is_submitted_before_the_first_task():
+    """A pool without tasks has no elements."""
+    table = Table()
+    table.decide()
+    assert table.submissions == []
+
+
+@pytest.mark.parametrize(
+    ("tasks", "slots", "elements"), [(3, 1, 3), (1000, 1, 8), (3, 4, 1), (1000, 4, 2), (9, 3, 2)]
+)
+def test_elements_for_what_the_tasks_can_use(tasks, slots, elements):
+    """As many as there are tasks for, and `processes` workers at most."""
+    table = Table(slots=slots, processes=8)
+    table.deal.open_batch(1, tasks, "f")
+    table.decide()
+    assert table.submissions == [Submit(elements)]
+
+
+def test_who_is_there_or_comes_suffices():
+    """No more elements are asked for than tasks need beyond those that play or are pending."""
+    table = Table(2)
+    table.deal.submitted(["b"], 0.0)
+    table.deal.open_batch(1, 3, "f")
+    table.decide()
+    assert table.submissions == []
+    table.deal.open_batch(2, 2, "f")
+    table.decide()
+    assert table.submissions == [Submit(2)]
+
+
+def test_an_agent_that_left_is_replaced():
+    """While there are tasks, who leaves makes room for a new element."""
+    table = one_task()
+    table.deal.goodbye("a0", "time", [], 1.0)
+    table.decide(after=1.0)
+    assert table.submissions == [Submit(1)]
+
+
+def test_three_early_deaths_give_up():
+    """Elements that end before hello are replaced twice; then the callers are told why."""
+    table = Table()
+    table.deal.open_batch(1, 1, "f")
+    for number in range(3):
+        table.decide()
+        assert len(table.submissions) == number + 1
+        table.deal.submitted([f"b{number}"], table.now)
+        table.deal.ended(f"b{number}", "failed", table.now)
+    table.decide()
+    assert table.of(GiveUp) == [GiveUp("3 elements ended before hello: failed")]
+    assert len(table.submissions) == 3
+
+
+@pytest.mark.parametrize("elements", [4, 5, 64])
+def test_a_whole_array_of_early_deaths_gives_up(elements):
+    """However many elements die, the end of the last one is noticed."""
+    table = Table()
+    table.deal.open_batch(1, 64, "f")
+    names = [f"b{number}" for number in range(elements)]
+    table.deal.submitted(names, 0.0)
+    for name in names:
+        table.deal.ended(name, "failed", 0.0)
+        table.decide()
+    assert len(table.of(GiveUp)) == 1
+
+
+def test_a_hello_forgives_early_deaths():
+    """Only elements that die one after the other, with no hello between, make hopeless."""
+    table = Table()
+    table.deal.open_batch(1, 1, "f")
+    for number in range(5):
+        table.deal.submitted([f"b{number}", f"c{number}"], 0.0)
+        table.deal.ended(f"b{number}", "failed", 0.0)
+        table.deal.hello(f"c{number}", 1, 0.0)
+        table.deal.goodbye(f"c{number}", "signal", [], 0.0)
+        table.decide()
+    assert not table.of(GiveUp)
+
+
+def test_a_slow_start_is_an_early_death():
+    """An element that runs for `start_timeout` without hello is cancelled and replaced."""
+    table = Table(start_timeout=600.0)
+    table.deal.open_batch(1, 1, "f")
+    table.deal.submitted(["b"], 0.0)
+    table.deal.listed({"b": "running"}, 10.0)
+    table.decide(after=605.0)
+    assert not table.of(Cancel)
+    table.decide(after=10.0)
+    assert table.of(Cancel) == [Cancel("b")]
+    assert table.submissions == [Submit(1)]
+
+
+def test_waiting_in_the_queue_is_no_slow_start():
+    """A pending element is waited for, for ever."""
+    table = Table()
+    table.deal.open_batch(1, 1, "f")
+    table.deal.submitted(["b"], 0.0)
+    for _ in range(10):
+        table.deal.listed({"b": "pending"}, table.now)
+        table.decide(after=3600.0)
+    assert not table.others
+    assert not table.submissions
+
+
+@pytest.mark.parametrize(("others", "gives_up"), [([], 1), (["b"], 0)])
+def test_a_refusal_gives_up_only_if_nobody_is_there(others, gives_up):
+    """While somebody plays or is pending a refused submission is tried again later."""
+    table = Table()
+    table.deal.submitted(others, 0.0)
+    table.deal.open_batch(1, 5, "f")
+    table.decide()
+    table.deal.submitted(["c"], 0.0)
+    table.deal.refused(["c"], "QOSMaxSubmitJobPerUserLimit", 0.0)
+    table.decide()
+    assert len(table.of(GiveUp)) == gives_up
+    assert len(table.submissions) == 1
+    table.decide(after=31.0)
+    assert len(table.submissions) == 2
+
+
+def test_an_unfit_agent_is_not_dealt_to():
+    """Who cannot serve is gone; if nobody else is there the callers are told its reason."""
+    table = Table()
+    table.deal.open_batch(1, 1, "f")
+    table.deal.submitted(["b"], 0.0)
+    table.deal.unfit("b", "Python 3.9 runs there")
+    table.deal.goodbye("b", "refused", [], 0.0)
+    assert table.decide() == []
+    assert table.of(GiveUp) == [GiveUp("Python 3.9 runs there")]
+
+
+def test_dropped_batches_are_removed_when_their_agents_have_answered():
+    """After the caller has gone a batch stays as long as an agent may read it."""
+    table = one_task()
+    table.deal.drop_batches()
+    table.decide()
+    assert not table.of(Remove)
+    assert table.answer(table.shares[0]) == []
+    table.decide()
+    assert table.of(Remove) == [Remove(1)]
+
+
+# -- all at once
+
+
+@settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32), st.sampled_from([30, 150, 300]))
+def test_every_task_comes_to_one_end(seed, steps):
+    """Whatever happens, each task is delivered once or fails once; `crew` checks all the rest."""
+    world = World(random.Random(seed))
+    for _ in range(steps):
+        world.step()
+    world.finish()
+
+
+@settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(st.randoms(use_true_random=False))
+def test_short_stories(chances):
+    """The same with few steps, so that what fails comes out short."""
+    world = World(chances)
+    for _ in range(25):
+        world.step()
+    world.finish()
+
+
+# -- speed
+
+
+def seconds_for(table, tasks, seconds):
+    """What dealing out a batch takes if agents answer whole shares of tasks of so many seconds."""
+    table.knows("f", seconds)
+    start = time.perf_counter()
+    table.deal.open_batch(1, tasks, "f")
+    shares = table.decide()
+    while shares:
+        new = []
+        for share in shares:
+            table.answer(share, seconds)
+            new += table.decide(after=0.001)
+        shares = new
+    return time.perf_counter() - start
+
+
+def test_a_million_tasks_cost_little():
+    """A million tasks on four agents, answered by the thousand, take a fraction of a second."""
+    table = Table(4)
+    assert seconds_for(table, 1_000_000, 0.00025) < 3.0
+    assert table.deal.open_tasks == 0
+
+
+def test_a_thousand_agents_are_not_looked_at_for_each_answer():
+    """With a thousand agents an answer and what follows cost microseconds, not milliseconds."""
+    table = Table(1000, processes=1000)
+    taken = seconds_for(table, 20_000, 5.0)
+    assert table.deal.open_tasks == 0
+    assert len(table.shares) == 20_000
+    assert taken < 10.0

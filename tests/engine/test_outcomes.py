@@ -1,0 +1,184 @@
+"""From an entry in an outbox to what the caller gets."""
+
+import threading
+from multiprocessing.pool import MaybeEncodingError, RemoteTraceback  # type: ignore[attr-defined]
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from pypool import pickling
+from pypool.engine.books import Loss
+from pypool.engine.calls import Call
+from pypool.engine.links import FileLink
+from pypool.engine.outcomes import Outcomes, how_it_died, lost
+from pypool.errors import PoolError, RemoteError, RunDirectoryError
+from pypool.rundir import batch, names
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, Entry, pack_entry
+from pypool.rundir.run import RunDirectory
+
+ELEMENT = names.element("token", 0)
+SLOT = 3
+WHAT = "task 7 of call 1 (module.function)"
+
+
+class Nobody:
+    """Waits for nothing."""
+
+    def set_item(self, index: int, success: bool, value: Any) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+CALL = Call(batch.MAP, b"", b"", "module.function", [], 1, Nobody(), number=1)
+
+
+class Reader:
+    """Decodes entries of an agent on the host n1."""
+
+    def __init__(self, place: Path) -> None:
+        self.run = RunDirectory.create(str(place), {})
+        self.run.make_directory(str(Path(ELEMENT).parent))
+        self.run.make_directory(ELEMENT)
+        self.link = FileLink(self.run, "token/0", 1.0, 0.0)
+        self.link.host = "n1"
+        self.outcomes = Outcomes(self.run)
+
+    def decode(
+        self,
+        outcome: int,
+        body: bytes,
+        elsewhere: tuple[int, int, int, int] | None = None,
+        output: tuple[int, int] = (0, 0),
+    ) -> tuple[bool, Any]:
+        packed = pack_entry(7, 1, outcome, SLOT, 0.0, 1.0, 0, output, body, elsewhere)
+        return self.outcomes.decode(self.link, Entry(packed), CALL)
+
+    def part(self, number: int, content: bytes) -> str:
+        """Part of the slot's data file."""
+        name = names.data(ELEMENT, SLOT, number)
+        self.run.write(name, [content])
+        return f"{self.run.path}/{name}"
+
+    def large(self, part: int, offset: int, body: bytes) -> tuple[bool, Any]:
+        return self.decode(VALUE, b"", (part, offset, len(body), crc32(body)))
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path)
+
+
+def test_a_value_is_unpickled(reader: Reader) -> None:
+    """As it stands in the outbox."""
+    assert reader.decode(VALUE, pickling.dumps_result([1, "a"])) == (True, [1, "a"])
+
+
+def test_a_large_value_is_read_from_its_data_file(reader: Reader) -> None:
+    """By part, offset and size."""
+    body = pickling.dumps_result("large")
+    reader.part(1, b"other" + body + b"other")
+    assert reader.large(1, 5, body) == (True, "large")
+
+
+def test_a_part_goes_when_the_next_one_has_begun(reader: Reader) -> None:
+    """All that was in it has been delivered by then; the present one stays."""
+    body = pickling.dumps_result("large")
+    first, second = reader.part(1, body), reader.part(2, body)
+    reader.large(1, 0, body)
+    assert Path(first).exists()
+    reader.large(2, 0, body)
+    assert not Path(first).exists()
+    assert Path(second).exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "changed"])
+def test_a_data_file_that_does_not_read_back_is_named(reader: Reader, damage: str) -> None:
+    """The caller learns which result is lost and where it should have been."""
+    body = pickling.dumps_result("large")
+    path = f"{reader.run.path}/{names.data(ELEMENT, SLOT, 1)}"
+    if damage != "missing":
+        reader.part(1, body[:-1] + (b"" if damage == "short" else b"?"))
+    success, error = reader.large(1, 0, body)
+    assert not success
+    assert isinstance(error, RunDirectoryError)
+    assert path in str(error)
+
+
+def test_an_error_is_the_users_own(reader: Reader) -> None:
+    """Type and arguments, the remote traceback as its cause, a note of task and host."""
+    body = pickling.dumps_error(KeyError("x"), "Traceback of the worker")
+    success, error = reader.decode(ERROR, body)
+    assert not success
+    assert repr(error) == "KeyError('x')"
+    assert isinstance(error.__cause__, RemoteTraceback)
+    assert str(error.__cause__) == "Traceback of the worker"
+    assert error.__notes__ == [f"pypool: {WHAT} on n1"]
+
+
+def test_an_error_says_where_the_output_is(reader: Reader) -> None:
+    """File, first byte and number of bytes."""
+    body = pickling.dumps_error(KeyError("x"), "")
+    _, error = reader.decode(ERROR, body, output=(100, 20))
+    path = f"{reader.run.path}/{names.output(ELEMENT, SLOT)}"
+    assert f"20 bytes from byte 100 of {path}" in error.__notes__[0]
+
+
+def test_an_error_that_cannot_be_rebuilt_is_told(reader: Reader) -> None:
+    """By an error of pypool's with its class, its words and its traceback."""
+    error = ValueError(iter(()), threading.Lock())
+    success, told = reader.decode(ERROR, pickling.dumps_error(error, "Traceback of the worker"))
+    assert not success
+    assert isinstance(told, RemoteError)
+    assert f"{WHAT} raised builtins.ValueError: (<tuple_iterator object" in str(told)
+    assert str(told.__cause__) == "Traceback of the worker"
+
+
+def test_what_did_not_pickle_is_the_standard_librarys_error(reader: Reader) -> None:
+    """Users of `multiprocessing` know it."""
+    body = pickling.dumps_result(("TypeError('no')", "<generator>"))
+    success, error = reader.decode(UNPICKLABLE, body)
+    assert not success
+    assert isinstance(error, MaybeEncodingError)
+    assert "<generator>" in str(error)
+    assert "TypeError('no')" in str(error)
+    assert error.__notes__ == [f"pypool: {WHAT} on n1"]
+
+
+def test_a_value_that_does_not_load_here_is_told(reader: Reader) -> None:
+    """With what the unpickling raised as the cause."""
+    success, error = reader.decode(VALUE, b"cno_such_module\nname\n.")
+    assert not success
+    assert isinstance(error, RemoteError)
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in str(error)
+    assert isinstance(error.__cause__, ModuleNotFoundError)
+
+
+def test_errors_of_pypool_are_never_type_or_value_errors(reader: Reader) -> None:
+    """Libraries that are handed a pool catch those for reasons of their own."""
+    _, unpicklable = reader.decode(UNPICKLABLE, pickling.dumps_result(("a", "b")))
+    _, unloadable = reader.decode(VALUE, b"cno_such_module\nname\n.")
+    for error in (unpicklable, unloadable, lost(Loss(told=["x"]), WHAT)):
+        assert not isinstance(error, (TypeError, ValueError))
+
+
+def test_a_lost_task_tells_each_of_its_deaths() -> None:
+    """In order, and what can be done."""
+    error = lost(Loss(told=["on n1: signal 9", "on n2: signal 11"]), WHAT)
+    assert isinstance(error, PoolError)
+    lines = str(error).splitlines()
+    assert lines[0] == f"{WHAT} was lost 2 times and is not started again:"
+    assert lines[1:3] == ["  1. on n1: signal 9", "  2. on n2: signal 11"]
+    assert "memory=" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [(7, "ended with exit code 7"), (-11, "was killed by SIGSEGV"), (-63, "was killed by signal")],
+)
+def test_a_death_is_told_in_words(code: int, how: str) -> None:
+    """By the signal's name if it has one, with host and run time."""
+    told = how_it_died({"code": code, "host": "n1", "seconds": 2.04})
+    assert told.startswith(f"its worker on n1 {how}")
+    assert told.endswith("after 2.0 s")

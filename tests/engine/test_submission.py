@@ -1,0 +1,436 @@
+"""Elements on a cluster, with a scheduler that does what the test says."""
+
+import logging
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+import pytest
+
+from pypool.config import Options
+from pypool.engine import submission
+from pypool.engine.journal import Journal
+from pypool.engine.submission import ClusterElements, Ended, Listed, News, Refused
+from pypool.errors import SubmitError
+from pypool.rundir import names, records
+from pypool.rundir.mailbox import FileReader
+from pypool.rundir.run import RunDirectory
+from pypool.schedulers.base import (
+    Answered,
+    CommandError,
+    Element,
+    ElementState,
+    Pending,
+    Scheduler,
+)
+
+T = TypeVar("T")
+
+PENDING = ElementState("pending", "PENDING", "Resources")
+RUNNING = ElementState("running", "RUNNING")
+SUSPENDED = ElementState("suspended", "SUSPENDED")
+OUT_OF_MEMORY = ElementState("ended", "out of memory")
+
+
+class Later(Generic[T]):
+    """An answer that comes when the test gives it."""
+
+    def __init__(self) -> None:
+        self.answer: T | Exception | None = None
+
+    def done(self) -> bool:
+        return self.answer is not None
+
+    def value(self) -> T:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert self.answer is not None
+        return self.answer
+
+
+class Fake(Scheduler):
+    """Takes down what it is asked."""
+
+    name: ClassVar[str] = "fake"
+
+    def __init__(self) -> None:
+        self.submissions: list[tuple[str, str, int, Later[str]]] = []
+        self.looks: list[tuple[list[str], Later[dict[Element, ElementState]]]] = []
+        self.cancelled: list[tuple[list[str], list[Element]]] = []
+        self.cancellation: Pending[None] = Answered(None)
+
+    def submit(self, script: str, token: str, elements: int) -> Pending[str]:
+        answer = Later[str]()
+        self.submissions.append((script, token, elements, answer))
+        return answer
+
+    def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
+        answer = Later[dict[Element, ElementState]]()
+        self.looks.append((jobs, answer))
+        return answer
+
+    def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
+        self.cancelled.append((jobs, elements))
+        return self.cancellation
+
+    def explain(self, job: str) -> Pending[str]:
+        return Answered(f"accounting of {job}")
+
+
+class Cluster:
+    """Elements of one run."""
+
+    def __init__(self, place: Path) -> None:
+        self.run = RunDirectory.create(str(place), {})
+        self.scheduler = Fake()
+        options = Options(processes=4, work_dir=str(place), scheduler_interval=10.0)
+        self.elements = ClusterElements(
+            self.run, self.scheduler, options, Journal(self.run, now=0.0)
+        )
+
+    def submit(self, elements: int = 2, job: str | None = "7", now: float = 0.0) -> str:
+        """Asks for elements; with `job`, the scheduler takes them. Gives the token."""
+        self.elements.submit(elements, now)
+        if job is not None:
+            self.answer(job)
+            assert self.advance(now) == []
+        return self.scheduler.submissions[-1][1]
+
+    def answer(self, answer: str | Exception) -> None:
+        self.scheduler.submissions[-1][3].answer = answer
+
+    def advance(self, now: float, asks: bool = True) -> list[News]:
+        return list(self.elements.advance(now, asks))
+
+    def look(self, now: float, states: dict[Element, ElementState] | Exception) -> list[News]:
+        """Lets the queue be looked at; gives the news."""
+        before = len(self.scheduler.looks)
+        assert self.advance(now) == []
+        assert len(self.scheduler.looks) == before + 1
+        self.scheduler.looks[-1][1].answer = states
+        return self.advance(now)
+
+    def journal(self) -> list[int]:
+        """Kinds of its records."""
+        reader = FileReader(self.run.open_file, names.JOURNAL, self.run.mark)
+        return [record.kind for record in reader.read()]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    yield made
+    made.run.close()
+
+
+# ---- asking
+
+
+def test_everything_is_there_before_the_scheduler_is_asked(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both mailboxes of each element, and the intent in the journal."""
+    seen: list[bool] = []
+    journal: list[int] = []
+
+    def submit(script: str, token: str, elements: int) -> Pending[str]:
+        for index in range(elements):
+            element = Path(cluster.run.path) / names.element(token, index)
+            seen.append({path.name for path in element.iterdir()} == {"inbox", "outbox.1"})
+        journal.extend(cluster.journal())
+        return Later[str]()
+
+    monkeypatch.setattr(cluster.scheduler, "submit", submit)
+    cluster.elements.submit(3, now=0.0)
+    assert seen == [True] * 3
+    assert journal == [records.LIFE, records.SUBMITTING]
+
+
+def test_the_scheduler_gets_script_token_and_number(cluster: Cluster) -> None:
+    """The script of the run, and a token of our own for each submission."""
+    tokens = {cluster.submit(2), cluster.submit(3)}
+    assert len(tokens) == 2
+    script = f"{cluster.run.path}/{names.JOB_SCRIPT}"
+    assert [each[0] for each in cluster.scheduler.submissions] == [script, script]
+    assert [each[2] for each in cluster.scheduler.submissions] == [2, 3]
+
+
+def test_every_element_has_a_link(cluster: Cluster) -> None:
+    """Its key is token and index."""
+    links = cluster.elements.submit(2, now=0.0)
+    token = cluster.scheduler.submissions[0][1]
+    assert [link.key for link in links] == [f"{token}/0", f"{token}/1"]
+
+
+def test_the_job_id_is_in_the_journal(cluster: Cluster) -> None:
+    """As soon as it is known."""
+    cluster.submit(job=None)
+    assert records.SUBMITTED not in cluster.journal()
+    cluster.answer("7")
+    cluster.advance(0.0)
+    assert cluster.journal()[-1] == records.SUBMITTED
+
+
+def test_a_refusal_is_news_of_all_its_elements(cluster: Cluster) -> None:
+    """With the scheduler's own error, once."""
+    token = cluster.submit(2, job=None)
+    error = SubmitError("no such queue")
+    cluster.answer(error)
+    assert cluster.advance(1.0) == [Refused([f"{token}/0", f"{token}/1"], error)]
+    assert cluster.advance(2.0) == []
+    assert not cluster.elements.waits_for_command
+
+
+def test_a_submission_in_flight_is_looked_at_often(cluster: Cluster) -> None:
+    """Until the scheduler has answered it."""
+    cluster.submit(job=None)
+    assert cluster.elements.waits_for_command
+    cluster.answer("7")
+    cluster.advance(0.0)
+    assert not cluster.elements.waits_for_command
+
+
+# ---- looking
+
+
+def test_the_queue_is_looked_at_only_if_somebody_asks(cluster: Cluster) -> None:
+    """While agents beat, the scheduler is left alone."""
+    cluster.submit()
+    assert cluster.advance(1000.0, asks=False) == []
+    assert cluster.scheduler.looks == []
+
+
+def test_the_queue_is_looked_at_ever_less_often(cluster: Cluster) -> None:
+    """From every ten seconds to every sixty, and after the first sixty, when something is said."""
+    cluster.submit()
+    times: list[float] = []
+    for now in range(400):
+        before = len(cluster.scheduler.looks)
+        cluster.advance(float(now))
+        if len(cluster.scheduler.looks) > before:
+            times.append(now)
+            cluster.scheduler.looks[-1][1].answer = {}
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert times[0] == 10
+    assert pauses[0] < 20
+    assert 60 in times
+    assert max(pauses) == pauses[-1] == 60
+
+
+def test_after_a_submission_it_is_looked_at_soon_again(cluster: Cluster) -> None:
+    """New elements, new interest."""
+    cluster.submit()
+    now = 0.0
+    for _ in range(10):
+        now = cluster.elements.next_look
+        cluster.look(now, {})
+    cluster.submit(job="8", now=now)
+    assert cluster.elements.next_look == now + 10
+
+
+def test_one_look_is_for_all_jobs(cluster: Cluster) -> None:
+    """One command for the whole run, and none while another has not answered."""
+    cluster.submit(job="7")
+    cluster.submit(job="8")
+    cluster.submit(job=None)
+    cluster.advance(10.0)
+    cluster.advance(100.0)
+    assert [jobs for jobs, _ in cluster.scheduler.looks] == [["7", "8"]]
+
+
+def test_elements_are_listed_by_their_keys(cluster: Cluster) -> None:
+    """What is in the queue and not ended."""
+    token = cluster.submit(3)
+    states = {("7", 0): PENDING, ("7", 1): RUNNING, ("7", 2): SUSPENDED, ("6", 0): RUNNING}
+    assert cluster.look(10.0, states) == [
+        Listed({f"{token}/0": "pending", f"{token}/1": "running", f"{token}/2": "suspended"})
+    ]
+
+
+def test_an_end_is_news_once(cluster: Cluster) -> None:
+    """Slurm lists ended elements for some minutes."""
+    token = cluster.submit()
+    states = {("7", 0): OUT_OF_MEMORY, ("7", 1): RUNNING}
+    assert cluster.look(10.0, states) == [
+        Ended(f"{token}/0", "out of memory"),
+        Listed({f"{token}/1": "running"}),
+    ]
+    assert cluster.look(100.0, states) == [Listed({f"{token}/1": "running"})]
+
+
+def test_absence_is_not_an_end(cluster: Cluster) -> None:
+    """An element that is not listed is not listed, nothing more."""
+    cluster.submit()
+    assert cluster.look(10.0, {}) == [Listed({})]
+
+
+def test_no_answer_is_no_news(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said, and the queue is looked at again later."""
+    token = cluster.submit()
+    assert cluster.look(10.0, CommandError("squeue: connect failure")) == []
+    assert "squeue: connect failure" in caplog.text
+    assert cluster.look(100.0, {("7", 0): RUNNING}) == [Listed({f"{token}/0": "running"})]
+
+
+def test_what_has_said_goodbye_is_not_news(cluster: Cluster) -> None:
+    """Its end was known before the scheduler said so."""
+    token = cluster.submit()
+    cluster.elements.forget(f"{token}/0")
+    assert cluster.look(10.0, {("7", 0): OUT_OF_MEMORY, ("7", 1): RUNNING}) == [
+        Listed({f"{token}/1": "running"})
+    ]
+
+
+def test_a_job_of_which_all_have_said_goodbye_is_not_asked_for(cluster: Cluster) -> None:
+    """There is nothing to look at."""
+    token = cluster.submit(2)
+    for index in (0, 1):
+        cluster.elements.forget(f"{token}/{index}")
+    cluster.advance(10.0)
+    assert cluster.scheduler.looks == []
+
+
+def test_what_is_waited_for_is_said_once_a_minute(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the scheduler's words, as soon as a minute is over."""
+    caplog.set_level(logging.WARNING)
+    cluster.submit()
+    now = 0.0
+    while now < 300:
+        now = cluster.elements.next_look
+        cluster.look(now, {("7", 0): PENDING, ("7", 1): RUNNING})
+    said = [record.getMessage() for record in caplog.records]
+    assert 3 <= len(said) <= 6
+    assert all(line.startswith("waits for fake since") for line in said)
+    assert said[0].startswith("waits for fake since 60 s: Resources; logs are in ")
+
+
+def test_nothing_is_said_of_what_runs(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """Only what is pending is waited for."""
+    cluster.submit()
+    for now in (100.0, 200.0):
+        cluster.look(now, {("7", 0): RUNNING})
+    assert caplog.records == []
+
+
+# ---- cancelling
+
+
+def test_elements_are_cancelled_by_job_and_index(cluster: Cluster) -> None:
+    """With one command for all of them."""
+    first, second = cluster.submit(job="7"), cluster.submit(job="8")
+    cluster.elements.cancel([f"{first}/1", f"{second}/0"])
+    assert cluster.scheduler.cancelled == [([], [("7", 1), ("8", 0)])]
+
+
+def test_who_is_unknown_is_not_cancelled(cluster: Cluster) -> None:
+    """No command is run for nothing."""
+    cluster.elements.cancel(["0000/1"])
+    assert cluster.scheduler.cancelled == []
+
+
+def test_a_cancellation_that_failed_is_said(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run goes on."""
+    failed = Later[None]()
+    failed.answer = CommandError("scancel: connect failure")
+    cluster.scheduler.cancellation = failed
+    token = cluster.submit()
+    cluster.elements.cancel([f"{token}/0"])
+    assert cluster.elements.waits_for_command
+    cluster.advance(1.0)
+    assert "scancel: connect failure" in caplog.text
+    assert not cluster.elements.waits_for_command
+
+
+# ---- the end
+
+
+def test_at_the_end_what_is_pending_is_cancelled(cluster: Cluster) -> None:
+    """Who plays leaves by himself."""
+    token = cluster.submit(3)
+    cluster.elements.end([f"{token}/2"], at_once=False)
+    assert cluster.scheduler.cancelled == [([], [("7", 2)])]
+
+
+def test_at_an_end_at_once_all_jobs_are_cancelled(cluster: Cluster) -> None:
+    """By one command."""
+    cluster.submit(job="7")
+    cluster.submit(job="8")
+    cluster.elements.end([], at_once=True)
+    assert cluster.scheduler.cancelled == [(["7", "8"], [])]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_end_without_elements_asks_for_nothing(cluster: Cluster, at_once: bool) -> None:
+    """Nothing was submitted: nothing is cancelled."""
+    cluster.elements.end([], at_once)
+    assert cluster.scheduler.cancelled == []
+
+
+def test_a_submission_in_flight_is_waited_for_at_the_end(cluster: Cluster) -> None:
+    """So that its job can be cancelled."""
+    cluster.submit(job=None)
+    cluster.answer("7")
+    cluster.elements.end([], at_once=True)
+    assert cluster.scheduler.cancelled == [(["7"], [])]
+
+
+def test_a_submission_that_was_refused_at_the_end_is_nothing(cluster: Cluster) -> None:
+    """There is no job to cancel."""
+    cluster.submit(job=None)
+    cluster.answer(SubmitError("no"))
+    cluster.elements.end([], at_once=True)
+    assert cluster.scheduler.cancelled == []
+
+
+def test_a_submission_that_is_never_answered_is_named(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user can look for the job by its name."""
+    monkeypatch.setattr(submission, "SUBMIT_PATIENCE", 0.05)
+    token = cluster.submit(job=None)
+    cluster.elements.end([], at_once=True)
+    assert f"pypool-{token}" in caplog.text
+
+
+def test_a_failed_cancellation_at_the_end_names_the_jobs(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They may still be there."""
+    failed = Later[None]()
+    failed.answer = CommandError("scancel: connect failure")
+    cluster.scheduler.cancellation = failed
+    cluster.submit(job="7")
+    cluster.elements.end([], at_once=True)
+    assert "scancel: connect failure" in caplog.text
+    assert "The job may still be there: 7" in caplog.text
+
+
+# ---- for messages
+
+
+def test_an_explanation_has_the_end_of_a_log(cluster: Cluster) -> None:
+    """The last lines of an element, how it ended, accounting, and the script to look at."""
+    cluster.submit()
+    cluster.look(10.0, {("7", 1): OUT_OF_MEMORY})
+    log = f"{names.SCHEDULER}/{cluster.scheduler.log_file('7', 1)}"
+    cluster.run.write(log, [b"".join(b"line %d\n" % number for number in range(50))])
+    told = cluster.elements.explain().splitlines()
+    assert told[0] == "The scheduler's last word: out of memory."
+    assert told[1] == f"{cluster.run.path}/{log} ends in:"
+    assert told[2:22] == [f"    line {number}" for number in range(30, 50)]
+    assert told[22:] == [
+        "accounting of 7",
+        f"The job script is {cluster.run.path}/{names.JOB_SCRIPT}.",
+    ]
+
+
+def test_without_any_log_there_is_the_script(cluster: Cluster) -> None:
+    """An element that never ran has none."""
+    assert cluster.elements.explain() == (
+        f"The job script is {cluster.run.path}/{names.JOB_SCRIPT}."
+    )
