@@ -13,6 +13,7 @@ has not changed.
 Imported on both sides only once something needs it: it loads cloudpickle.
 """
 
+import enum
 import hashlib
 import io
 import pickle
@@ -147,11 +148,25 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         if isinstance(obj, type) and obj.__module__ == "__main__":
             if obj not in _filled:
                 _own.add(obj)
+            if vars(obj).get("__slots__") and not isinstance(obj, enum.EnumType):
+                args, state = _with_slots(obj, args, state)
             return make, args, (fill, state, _top_level(obj)), None, None, place_class
         return reduced
 
 
 _MAIN_GLOBALS = _MainGlobals()
+
+
+def _with_slots(cls: type, args: tuple[Any, ...], state: State) -> tuple[tuple[Any, ...], State]:
+    """The same, but the class is made with its slots; cloudpickle names them when it is late."""
+    constructor, name, bases, namespace, *rest = args
+    attributes = {
+        key: value
+        for key, value in state[0].items()
+        if not (isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls)
+    }
+    namespace = {**namespace, "__slots__": vars(cls)["__slots__"]}
+    return (constructor, name, bases, namespace, *rest), (attributes, state[1])
 
 
 def _top_level(obj: Any) -> str | None:

@@ -175,20 +175,12 @@ class Deal:
         """Tasks that the agent has not begun; with a reason if it could not."""
         agent = self.agents[key]
         self._heard(agent, now)
-        something = False
-        for number, first, last in ranges:
-            something = True
+        returned = list(ranges)
+        for number, first, last in returned:
             book = self.batches.get(number)
-            for begin, end in agent.spoke_of(book, first, last) if book else ():
-                assert book is not None
-                if not why:
-                    self._wait(book, begin, end)
-                    continue
-                for index in range(begin, end):
-                    self._lose(book, index, charged=False, why=why)
             if book is not None:
-                self._maybe_remove(book)
-        self._recalls.answered(agent, asked, something, now)
+                self._take_back(book, agent.spoke_of(book, first, last), why)
+        self._recalls.answered(agent, asked, bool(returned), now)
 
     def death(self, key: str, batch: int, index: int, why: str, now: float) -> None:
         """A worker died with this task; the agent is well."""
@@ -376,6 +368,16 @@ class Deal:
             self._actions.append(Fail(book.number, index, loss))
         else:
             self._wait(book, index, index + 1, alone)
+
+    def _take_back(self, book: BatchBook, ranges: list[Range], why: str) -> None:
+        """These tasks have not begun: that costs nothing, unless there was a reason."""
+        for first, last in ranges:
+            if not why:
+                self._wait(book, first, last)
+                continue
+            for index in range(first, last):
+                self._lose(book, index, charged=False, why=why)
+        self._maybe_remove(book)
 
     def _cut_off(self, agent: AgentBook, batch: int, index: int, charged: bool, why: str) -> None:
         """The agent lost this task. If it had been given up before, that was counted then."""

@@ -14,11 +14,17 @@ from . import tasks
 from .conftest import MakePool
 
 HOWS = ["SIGKILL", "SIGTERM", "segfault", "exit 0", "exit 3"]
-SLOW_ON_SLURM = [
-    pytest.param("local"),
-    pytest.param("shell"),
-    pytest.param("slurm", marks=[pytest.mark.slurm, pytest.mark.slow]),
-]
+on_clusters_slow = pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("local"),
+        pytest.param("shell", marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+        pytest.param(
+            "slurm", marks=[pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(300)]
+        ),
+    ],
+    indirect=True,
+)
 
 
 def lost_by(pool: Pool, function: object, items: object) -> WorkerLostError:
@@ -142,15 +148,15 @@ def _large_then_die_once(mark: str, index: int) -> bytes:
     return bytes(300_000)
 
 
-@pytest.mark.parametrize("backend", SLOW_ON_SLURM, indirect=True)
+@on_clusters_slow
 def test_a_dead_agents_tasks_are_done_again(make_pool: MakePool, shared_dir: Path) -> None:
     """When the agent itself is killed, another one is got and the map ends right."""
     pool = make_pool()
     function = functools.partial(tasks.kill_agent_once, str(shared_dir / "mark"))
-    assert pool.map_async(function, range(50)).get(100) == list(range(50))
+    assert pool.map_async(function, range(50)).get(200) == list(range(50))
 
 
-@pytest.mark.parametrize("backend", SLOW_ON_SLURM, indirect=True)
+@on_clusters_slow
 def test_workers_end_with_their_agent(make_pool: MakePool) -> None:
     """A killed agent leaves no worker behind."""
     pool = make_pool(processes=1)
@@ -163,22 +169,22 @@ def test_workers_end_with_their_agent(make_pool: MakePool) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.parametrize("backend", SLOW_ON_SLURM, indirect=True)
+@on_clusters_slow
 def test_an_agent_that_dies_between_calls_is_replaced(make_pool: MakePool) -> None:
     """After the death of an idle agent the next call gets a new one."""
     pool = make_pool(processes=1)
     (parent,) = pool.map_async(tasks.agent, [0]).get(tasks.PATIENCE)
     os.kill(parent, signal.SIGKILL)
-    assert pool.map_async(tasks.square, range(5)).get(100) == [0, 1, 4, 9, 16]
+    assert pool.map_async(tasks.square, range(5)).get(200) == [0, 1, 4, 9, 16]
 
 
-@pytest.mark.parametrize("backend", SLOW_ON_SLURM, indirect=True)
+@on_clusters_slow
 def test_a_task_that_kills_its_agent_is_given_up(make_pool: MakePool) -> None:
     """An element's death is charged to the task that was at work, three times at most."""
     pool = make_pool(processes=1)
     handle = pool.map_async(_kill_agent_if_two, range(4))
     with pytest.raises(WorkerLostError, match="task 2 "):
-        handle.get(100)
+        handle.get(200)
 
 
 def _kill_agent_if_two(index: int) -> int:
