@@ -19,7 +19,15 @@ class PoolError(RuntimeError):
 
 
 class SubmitError(PoolError):
-    """The scheduler refused the job, or its command failed."""
+    """The scheduler refused the job, or its command failed.
+
+    Attributes
+    ----------
+    unclear : bool
+        The scheduler may have taken the job all the same.
+    """
+
+    unclear = False
 
 
 class AgentStartError(PoolError):

@@ -59,6 +59,8 @@ class Pool:
     """
 
     _scheduler: ClassVar[str | None] = None
+    _state = TERMINATE
+    _dispatcher: Dispatcher | None = None
 
     def __init__(
         self,
@@ -70,8 +72,6 @@ class Pool:
         memory: int | str | None = None,
         cpus: int | None = None,
     ) -> None:
-        self._state = TERMINATE
-        self._dispatcher: Dispatcher | None = None
         self._starting = threading.Lock()
         name = self._scheduler or config.pick_scheduler()
         default = config.DEFAULT_PROCESSES if name == "slurm" else config.usable_cpus()

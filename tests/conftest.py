@@ -40,10 +40,11 @@ def slurm_answers() -> bool:
     return answer.returncode == 0
 
 
-def queued_jobs() -> str:
-    """Our jobs that Slurm still counts as pending, running or completing; one a line."""
-    squeue = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%i %T %r %j"]
-    return subprocess.run(squeue, capture_output=True, text=True, timeout=30, check=True).stdout
+def queued_jobs() -> dict[str, str]:
+    """Our jobs that Slurm still counts as pending, running or completing: a line by job id."""
+    squeue = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%F %i %T %r %j"]
+    done = subprocess.run(squeue, capture_output=True, text=True, timeout=30, check=True)
+    return {line.split()[0]: line for line in done.stdout.splitlines()}
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +54,14 @@ def _slurm_queue_is_left_empty(request: pytest.FixtureRequest) -> Iterator[None]
         return
     if not slurm_answers():
         pytest.skip(NO_SLURM)
+    before = queued_jobs()
     yield
     deadline = time.monotonic() + QUEUE_EMPTIES_WITHIN
-    while jobs := queued_jobs():
+    while left := {job: line for job, line in queued_jobs().items() if job not in before}:
         if time.monotonic() > deadline:
             # The next test is not to suffer from this one.
-            numbers = {line.split("_")[0].split()[0] for line in jobs.splitlines()}
-            subprocess.run(["scancel", *numbers], timeout=30, check=False)
+            subprocess.run(["scancel", *left], timeout=30, check=False)
+            jobs = "\n".join(left.values())
             pytest.fail(f"jobs still queued after the test (cancelled now):\n{jobs}", pytrace=False)
         time.sleep(0.2)
 

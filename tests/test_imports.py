@@ -100,7 +100,7 @@ def loaded_by(statement: str) -> set[str]:
 def test_agent_and_worker_load_little() -> None:
     """An agent with its workers loads none of what only the driver needs."""
     bare = loaded_by("pass")
-    loaded = loaded_by("import pypool.worker.agent") - bare
+    loaded = loaded_by("import pypool.worker.admission") - bare
     assert loaded & WORKER_MUST_NOT_LOAD == set()
     assert not [name for name in loaded if name.startswith(("pypool.engine", "pypool.schedulers"))]
 

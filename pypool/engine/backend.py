@@ -73,7 +73,7 @@ class ClusterBackend:
         info = run_info(self.options, elements, self.scheduler.name)
         run = RunDirectory.create(self.options.work_dir, info)
         script = self.job_script(run.path)
-        run.write(names.JOB_SCRIPT, [script.encode()], sync=True)
+        run.write(names.JOB_SCRIPT, [script.encode(errors="surrogateescape")], sync=True)
         return run
 
     def elements(self, run: RunDirectory, journal: Journal) -> ClusterElements:

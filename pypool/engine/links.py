@@ -47,15 +47,43 @@ class Allowance:
         return True
 
 
-class FileLink:
-    """Mailboxes on the shared disk: read when they are due.
+class _Link:
+    """What all links have.
 
     Attributes
     ----------
     key : str
         The element, as the dealer calls it.
+    element : str
+        Its directory in the run directory.
     host : str
         Where the agent runs, once it has said hello.
+    """
+
+    def __init__(self, key: str, element: str, inbox: FileWriter | PipeWriter) -> None:
+        self.key = key
+        self.element = element
+        self.host = "a node"
+        self._inbox = inbox
+
+    def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
+        """Lays a record by for the next `flush`."""
+        self._inbox.put(kind, payload, key)
+
+    def flush(self) -> None:
+        self._inbox.flush()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that disk or pipe have not taken yet."""
+        return self._inbox.waiting
+
+
+class FileLink(_Link):
+    """Mailboxes on the shared disk: read when they are due.
+
+    Attributes
+    ----------
     due : float
         When to look at the outbox next.
     fd : None
@@ -65,14 +93,12 @@ class FileLink:
     fd = None
 
     def __init__(self, run: RunDirectory, key: str, longest_sleep: float, now: float) -> None:
-        self.key = key
-        self.host = "a node"
-        self.element = f"{names.ELEMENTS}/{key}"
+        element = f"{names.ELEMENTS}/{key}"
+        super().__init__(key, element, FileWriter(run.open_file, names.inbox(element), run.mark))
         self.due = now
         self._run = run
         self._active = now
         self._longest_sleep = longest_sleep
-        self._inbox = FileWriter(run.open_file, names.inbox(self.element), run.mark)
         self._outbox = OutboxReader(run.open_file, self.element, run.mark)
         self._removed = 0
 
@@ -98,16 +124,6 @@ class FileLink:
             found += self._outbox.read()
         return found
 
-    def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
-        self._inbox.put(kind, payload, key)
-
-    def flush(self) -> None:
-        self._inbox.flush()
-
-    @property
-    def waiting(self) -> int:
-        return self._inbox.waiting
-
     def remove_read_parts(self) -> None:
         """Parts of the outbox that were read to the end, and whose results were delivered."""
         while self._removed < self._outbox.part - 1:
@@ -118,7 +134,7 @@ class FileLink:
         """Nothing is kept open."""
 
 
-class PipeLink:
+class PipeLink(_Link):
     """Mailboxes that are pipes: read when there is something.
 
     Attributes
@@ -130,16 +146,10 @@ class PipeLink:
     due = float("inf")
 
     def __init__(self, run: RunDirectory, key: str, element: str, inbox: int, outbox: int) -> None:
-        self.key = key
-        self.host = "this machine"
-        self.element = element
+        super().__init__(key, element, PipeWriter(inbox, run.mark))
         self.fd = outbox
-        self._inbox = PipeWriter(inbox, run.mark)
+        self.inbox_fd = inbox
         self._outbox = PipeReader(outbox, run.mark)
-
-    @property
-    def inbox_fd(self) -> int:
-        return self._inbox.fd
 
     @property
     def ended(self) -> bool:
@@ -157,21 +167,11 @@ class PipeLink:
             found += more
         return found
 
-    def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
-        self._inbox.put(kind, payload, key)
-
-    def flush(self) -> None:
-        self._inbox.flush()
-
-    @property
-    def waiting(self) -> int:
-        return self._inbox.waiting
-
     def remove_read_parts(self) -> None:
         """A pipe has no parts."""
 
     def close(self) -> None:
-        os.close(self._inbox.fd)
+        os.close(self.inbox_fd)
         os.close(self.fd)
 
 

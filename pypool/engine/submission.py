@@ -96,6 +96,7 @@ class ClusterElements:
         self._say_at = 0.0
         self._waiting_since: float | None = None
         self._last_end = ""
+        self._last_over: Submission | None = None
         agents = -(-options.processes // options.workers_per_element)
         self._longest_sleep = min(max(agents / 500, 0.02), 20.0)
 
@@ -166,7 +167,8 @@ class ClusterElements:
             submission.job = submission.answer.value()
         except PoolError as error:
             del self._submissions[submission.token]
-            self._run.remove_tree(f"{names.ELEMENTS}/{submission.token}")
+            if not getattr(error, "unclear", False):
+                self._run.remove_tree(f"{names.ELEMENTS}/{submission.token}")
             yield Refused(submission.keys, error)
         else:
             self._journal.submitted(submission.token, submission.job)
@@ -201,6 +203,7 @@ class ClusterElements:
                         reasons.add(state.reason or "no reason given")
                     elif key in awaited:
                         reasons.add("elements run but have not said hello yet")
+            self._drop_if_over(submission)
         self._say_what_is_waited_for(reasons, now)
         yield Listed(listed)
 
@@ -236,8 +239,12 @@ class ClusterElements:
         submission = self._submissions.get(token)
         if submission is not None:
             submission.over.add(int(index))
-            if len(submission.over) == submission.elements:
-                del self._submissions[token]
+            self._drop_if_over(submission)
+
+    def _drop_if_over(self, submission: Submission) -> None:
+        if len(submission.over) == submission.elements:
+            self._submissions.pop(submission.token, None)
+            self._last_over = submission
 
     def end(self, keys_pending: list[str], at_once: bool) -> None:
         """At the end of the run: cancels what is pending, or everything, and waits for that."""
@@ -276,7 +283,8 @@ class ClusterElements:
     def explain(self) -> str:
         """The end of an element's log, and what the scheduler has to add."""
         told = [f"The scheduler's last word: {self._last_end}."] if self._last_end else []
-        for submission in list(self._submissions.values())[-1:]:
+        submissions = [*filter(None, [self._last_over]), *self._submissions.values()]
+        for submission in submissions[-1:]:
             for index in range(submission.elements):
                 name = self._scheduler.log_file(submission.job or "", index)
                 try:

@@ -100,10 +100,13 @@ def read_submission(done: Completed, script: str) -> str:
     job = done.stdout.strip().split(";")[0]
     if done.code == 0 and job.isdigit():
         return job
-    raise SubmitError(
+    error = SubmitError(
         f"Slurm did not take the job. What was run:\n{done.told()}\n"
         f"The job script is {script}: correct the options of the pool, or try by hand."
     )
+    # after a time-out on the wire an array was seen to run all the same
+    error.unclear = done.code is None or "timed out" in done.stderr
+    raise error
 
 
 def read_queue(done: Completed) -> dict[Element, ElementState]:

@@ -3,9 +3,45 @@
 import os
 import sys
 
+from pypool.errors import RunDirectoryError
 from pypool.rundir import names
+from pypool.rundir.mailbox import TakenOver
 from pypool.rundir.run import RunDirectory
 from pypool.version import VERSION
+from pypool.worker.agent import REFUSED, Agent
+
+OWNED = 5
+"""Exit code of an agent whose element belongs to another one."""
+
+
+def main(argv: list[str]) -> int:
+    """Serves the element; see `pypool.worker.start` for the arguments."""
+    path, element = argv[:2]
+    pipes = (int(argv[2]), int(argv[3])) if len(argv) > 2 else None
+    try:
+        run = RunDirectory.open(path)
+        if pipes is None and not own(run, element):
+            print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
+            return OWNED
+        why = unfit(run)
+        sys.path[:] = run.info["sys_path"]
+        agent = Agent(run, element, pipes)
+        if why is None:
+            code = agent.play()
+        else:
+            agent.refuse(why)
+            code = REFUSED
+    except TakenOver as error:
+        print(f"pypool: {error}", file=sys.stderr)
+        return OWNED
+    except (OSError, RunDirectoryError) as error:
+        print(f"pypool: {error}", file=sys.stderr)
+        return REFUSED
+    if pipes is not None:
+        import shutil
+
+        shutil.rmtree(run.path, ignore_errors=True)  # the driver has stopped or is gone
+    return code
 
 
 def own(run: RunDirectory, element: str) -> bool:

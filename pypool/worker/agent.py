@@ -15,13 +15,9 @@ import sys
 import time
 from collections import deque
 
-from pypool.errors import RunDirectoryError
 from pypool.rundir import records
-from pypool.rundir.mailbox import TakenOver
 from pypool.rundir.messages import DEFAULT_LINGER, Share, unpack
-from pypool.rundir.run import RunDirectory
 from pypool.version import VERSION
-from pypool.worker.admission import own, unfit
 from pypool.worker.mail import HELD_BYTES, Mail
 from pypool.worker.slots import Held, Outcome, Piece, Slot
 
@@ -30,12 +26,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pypool.rundir.records import Record
+    from pypool.rundir.run import RunDirectory
 
 # Exit codes. Never 99 or 100: Grid Engine reruns and holds on those.
 LEFT = 0
 REFUSED = 3
 DISK = 4
-OWNED = 5
 
 END_TOLERANCE = 10.0
 """Seconds by which a scheduler may be early; Slurm was seen to be half a minute late."""
@@ -119,6 +115,8 @@ class Agent:
             "slots": len(self._slots),
             "python": sys.version.split()[0],
             "pypool": VERSION,
+            "job": os.environ.get("SLURM_ARRAY_JOB_ID"),
+            "index": os.environ.get("SLURM_ARRAY_TASK_ID"),
         }
         self._mail.put(records.HELLO, words)
         self._mail.flush(time.monotonic())
@@ -350,33 +348,3 @@ class Agent:
         ]
         held = list(self._held)
         self._mail.put(records.BEAT, {"read": self._read_to, "held": held, "at_work": at_work})
-
-
-def main(argv: list[str]) -> int:
-    """Serves the element; see `pypool.worker.start` for the arguments."""
-    path, element = argv[:2]
-    pipes = (int(argv[2]), int(argv[3])) if len(argv) > 2 else None
-    try:
-        run = RunDirectory.open(path)
-        if pipes is None and not own(run, element):
-            print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
-            return OWNED
-        why = unfit(run)
-        sys.path[:] = run.info["sys_path"]
-        agent = Agent(run, element, pipes)
-        if why is None:
-            code = agent.play()
-        else:
-            agent.refuse(why)
-            code = REFUSED
-    except TakenOver as error:
-        print(f"pypool: {error}", file=sys.stderr)
-        return OWNED
-    except (OSError, RunDirectoryError) as error:
-        print(f"pypool: {error}", file=sys.stderr)
-        return REFUSED
-    if pipes is not None:
-        import shutil
-
-        shutil.rmtree(run.path, ignore_errors=True)  # the driver has stopped or is gone
-    return code

@@ -10,6 +10,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
-    from pypool.worker.agent import main
+    from pypool.worker.admission import main
 
     sys.exit(main(sys.argv[1:]))

@@ -29,12 +29,15 @@ from pypool.rundir.run import RunDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TypeVar
+
+    T = TypeVar("T")
 
 PAGE = struct.Struct("<BxxxIId")
 """At work (1) or not, batch, index, since when by the monotonic clock."""
 
 FUNCTIONS_KEPT = 8
+PATIENCE = 2.0
 
 
 class _DiskTrouble(Exception):
@@ -108,8 +111,8 @@ class Worker:
         """All tasks of one message."""
         PAGE.pack_into(self._page, 0, 1, share.batch, share.first, time.monotonic())
         try:
-            batch = self._open_batch(share)
-            items = batch.items(share.first, share.last)
+            batch = patiently(lambda: self._open_batch(share))
+            items = patiently(lambda: batch.items(share.first, share.last))
             for index, item in enumerate(items, share.first):
                 PAGE.pack_into(self._page, 0, 1, share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
@@ -130,7 +133,7 @@ class Worker:
             argument = pickling.loads(item)
             loading = None
             value = function(*argument) if batch.call == STARMAP else function(argument)
-        except _DiskTrouble:
+        except (_DiskTrouble, BatchDamaged):
             raise
         except BaseException as error:
             if loading is not None:
@@ -141,8 +144,7 @@ class Worker:
         seconds = time.perf_counter() - clock
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the task forked and that came back into our loop
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_output()
         end = self._printed()
         output = (printed, end - printed)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -170,7 +172,12 @@ class Worker:
 
     def _printed(self) -> int:
         """How much this slot has printed so far, in bytes."""
-        return os.lseek(1, 0, os.SEEK_CUR) if self._prints_to_file else 0
+        if not self._prints_to_file:
+            return 0
+        try:
+            return os.lseek(1, 0, os.SEEK_CUR)
+        except OSError:
+            return 0  # a task has closed it
 
     def _open_batch(self, share: Share) -> BatchReader:
         if self._batch is None or self._batch.number != share.batch:
@@ -189,7 +196,7 @@ class Worker:
         """The function, loaded at most once while it stays among the last ones used."""
         function = self._functions.pop(digest, None)
         if function is None:
-            function = pickling.loads(self._function_bytes(digest))
+            function = pickling.loads(patiently(lambda: self._function_bytes(digest)))
         self._functions[digest] = function
         if len(self._functions) > FUNCTIONS_KEPT:
             del self._functions[next(iter(self._functions))]
@@ -200,7 +207,7 @@ class Worker:
             data = self._run.read(names.function(digest.hex()))
         record = records.Scanner(self._run.mark).record_at(data, 0)
         if record is None or record.kind != records.FUNCTION:
-            raise RuntimeError(f"the pickled function {digest.hex()} does not read back whole")
+            raise BatchDamaged(f"the pickled function {digest.hex()} is not whole")
         return record.payload
 
 
@@ -234,6 +241,27 @@ class DataFile:
                 continue
             self._size = 0
             return
+
+
+def patiently(read: Callable[[], T]) -> T:
+    """Reads again for a while if it is not whole: files were seen with zeros for 0.8 s on NFS."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return read()
+        except BatchDamaged:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def flush_output() -> None:
+    """Brings out what the task has printed; it may have closed or replaced the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # whatever the task has put there is its own business
+            continue
 
 
 def pickled_value(value: Any) -> tuple[int, bytes]:

@@ -307,8 +307,20 @@ def test_what_is_waited_for_is_said_once_a_minute(
     assert said[0].startswith("waits for fake since 60 s: Resources; logs are in ")
 
 
+def test_who_runs_and_says_no_word_is_waited_for(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A minute after the submission a line tells of it, and where its log is."""
+    token = cluster.submit()
+    cluster.advance(60.0)
+    cluster.scheduler.looks[-1][1].answer = {("7", 0): RUNNING}
+    list(cluster.elements.advance(60.0, True, [f"{token}/0"]))
+    assert "not said hello yet" in caplog.text
+    assert f"{cluster.run.path}/{names.SCHEDULER}" in caplog.text
+
+
 def test_nothing_is_said_of_what_runs(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    """Only what is pending is waited for."""
+    """If it has said hello."""
     cluster.submit()
     for now in (100.0, 200.0):
         cluster.look(now, {("7", 0): RUNNING})

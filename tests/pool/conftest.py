@@ -16,8 +16,8 @@ import pytest
 
 import pypool
 
-from .slurm_queue import await_empty_queue, jobs_in_queue, slurm_answers
 from .scripts import Driver
+from .slurm_queue import await_empty_queue, jobs_in_queue, slurm_answers
 
 SIZES = {"local": 2, "shell": 2, "slurm": 4}
 

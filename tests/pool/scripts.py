@@ -58,7 +58,7 @@ class Driver:
             arguments = (script.name,)
         elif "-c" in arguments:
             arguments = (*arguments, text)
-        environment = dict(os.environ, PYTHONPATH=str(IMPORTED_FROM), PYTHONUNBUFFERED="1")
+        environment = dict(os.environ, PYTHONPATH=str(IMPORTED_FROM))
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.directory,

@@ -4,6 +4,7 @@ import getpass
 import os
 import subprocess
 import time
+from collections.abc import Set as AbstractSet
 from functools import cache
 
 import pytest
@@ -16,7 +17,9 @@ def slurm_answers() -> bool:
     if os.environ.get("PYPOOL_TEST_CLUSTERS") == "no":
         return False
     try:
-        return subprocess.run(["sinfo"], capture_output=True, timeout=5, check=False).returncode == 0
+        return (
+            subprocess.run(["sinfo"], capture_output=True, timeout=5, check=False).returncode == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -30,7 +33,7 @@ def jobs_in_queue() -> set[str]:
     return set(done.stdout.split())
 
 
-def await_empty_queue(but: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def await_empty_queue(but: AbstractSet[str] = frozenset()) -> None:
     """Fails if a job is still there after some seconds, and cancels it for the next test."""
     deadline = time.monotonic() + EMPTIES_WITHIN
     while left := jobs_in_queue() - but:

@@ -50,13 +50,17 @@ def first_line(path: str) -> str:
     return Path(path).read_text().splitlines()[0]
 
 
+def count_of(directory: str) -> int:
+    return sum(1 for _ in Path(directory).iterdir())
+
+
 # ---- tasks that wait for something
 
 
 def wait_for(path: str) -> str:
     """Returns as soon as the file is there."""
     deadline = time.monotonic() + PATIENCE
-    while not os.path.exists(path):
+    while not Path(path).exists():
         if time.monotonic() > deadline:
             raise RuntimeError(f"nobody made {path}")
         time.sleep(0.005)
@@ -77,9 +81,9 @@ def meet(directory: str, index: int, count: int) -> int:
     """Returns once `count` tasks are in here at the same time."""
     Path(directory, str(index)).touch()
     deadline = time.monotonic() + PATIENCE
-    while len(os.listdir(directory)) < count:
+    while count_of(directory) < count:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"only {os.listdir(directory)} came")
+            raise RuntimeError(f"only {count_of(directory)} came")
         time.sleep(0.005)
     return os.getpid()
 
@@ -207,7 +211,7 @@ def die(how: str) -> None:
 
 def die_once(mark: str, how: str, index: int) -> int:
     """The first time that it comes here, it ends its worker."""
-    if not os.path.exists(mark):
+    if not Path(mark).exists():
         Path(mark).touch()
         die(how)
     return index
@@ -215,7 +219,7 @@ def die_once(mark: str, how: str, index: int) -> int:
 
 def die_always(directory: str, how: str) -> None:
     """Leaves a file for each start."""
-    Path(directory, f"start {len(os.listdir(directory)) + 1}").touch()
+    Path(directory, f"start {count_of(directory) + 1}").touch()
     die(how)
 
 
@@ -226,7 +230,7 @@ def die_if(victim: int, index: int) -> int:
 
 
 def kill_agent_once(mark: str, index: int) -> int:
-    if not os.path.exists(mark):
+    if not Path(mark).exists():
         Path(mark).touch()
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(PATIENCE)
@@ -235,7 +239,7 @@ def kill_agent_once(mark: str, index: int) -> int:
 
 def leave_child_and_die_once(mark: str) -> bool:
     """A grandchild holds the worker's pipes open when the worker has gone."""
-    if not os.path.exists(mark):
+    if not Path(mark).exists():
         Path(mark).touch()
         if os.fork():
             os.kill(os.getpid(), signal.SIGKILL)

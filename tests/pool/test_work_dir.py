@@ -147,7 +147,18 @@ def test_a_relative_path_works(
 @on_clusters
 @pytest.mark.parametrize(
     "name",
-    ["a b", "it's", 'say "so"', "100%", "%A_%a", "$(touch made)", "`touch made`", "äß漢", "-n", "a#b"],
+    [
+        "a b",
+        "it's",
+        'say "so"',
+        "100%",
+        "%A_%a",
+        "$(touch made)",
+        "`touch made`",
+        "äß漢",
+        "-n",
+        "a#b",
+    ],
 )
 def test_any_name_works(make_pool: MakePool, shared_dir: Path, name: str) -> None:
     """What a shell, a job script or a scheduler's pattern would read means nothing in a path."""

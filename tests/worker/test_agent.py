@@ -138,7 +138,6 @@ def test_a_child_that_comes_back_from_a_task_answers_nothing(play: Play) -> None
     assert player.values(number, 3) == [1, 2, 3]
 
 
-@pytest.mark.xfail(reason="the worker flushes sys.stdout outside of the task", strict=True)
 @pytest.mark.parametrize("function", [jobs.close_output, jobs.no_output])
 def test_a_task_may_do_without_standard_output(play: Play, function: Callable[[int], int]) -> None:
     """A closed or missing `sys.stdout` costs nobody his result."""
@@ -348,7 +347,6 @@ def test_a_missing_file_is_given_back_with_a_reason(play: Play, folder: str) -> 
     assert "No such file or directory" in player.words(records.RETURNED)["why"]
 
 
-@pytest.mark.xfail(reason="it counts as an error of the task", strict=True)
 def test_a_function_that_is_not_whole_yet_is_given_back(play: Play) -> None:
     """On a network file system a file may be seen with zeros in it for a while."""
     player = play()
