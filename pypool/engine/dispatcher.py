@@ -8,7 +8,6 @@ cleans nothing up.
 
 import logging
 import os
-import select
 import threading
 import time
 from collections import deque
@@ -29,6 +28,7 @@ from pypool.errors import AgentStartError, PoolError, RunDirectoryError, Version
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
 from pypool.rundir.run import unusable
+from pypool.rundir.waiting import wait_for
 
 log = logging.getLogger("pypool")
 
@@ -152,18 +152,15 @@ class Dispatcher:
         """Until something comes through a pipe, or a mailbox is due."""
         if self._requests or self._is_over():
             return
-        poller = select.poll()
-        poller.register(self._wake, select.POLLIN)
         longest = COMMAND_SLEEP if self._elements.waits_for_command else LONGEST_SLEEP
         due = now + longest
+        reading, writing = [self._wake], []
         for link in self._links.values():
             due = min(due, max(link.due, self._opens.next_at))
             if link.fd is not None:
-                poller.register(link.fd, select.POLLIN)
-                if link.waiting:
-                    poller.register(link.inbox_fd, select.POLLOUT)
-        pause = max(due - time.monotonic(), 0.0)
-        if poller.poll(pause * 1000):
+                reading.append(link.fd)
+                writing += [link.inbox_fd] if link.waiting else []
+        if wait_for(reading, writing, due - time.monotonic()):
             self._hush()
 
     def _hush(self) -> None:

@@ -9,7 +9,6 @@ exit codes of its own. The same agent serves the cluster, with files as mailboxe
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ from collections import deque
 
 from pypool.rundir import records
 from pypool.rundir.messages import DEFAULT_LINGER, Share, unpack
+from pypool.rundir.waiting import wait_for
 from pypool.version import VERSION
 from pypool.worker.mail import HELD_BYTES, Mail
 from pypool.worker.slots import Held, Outcome, Piece, Slot
@@ -244,21 +244,17 @@ class Agent:
 
     def _wait(self, now: float) -> None:
         """Until a worker, a signal or a pipe has something, or it is time for something."""
-        poller = select.poll()
-        poller.register(self._wake, select.POLLIN)
         mail = self._mail
         due = min(self._beat_at, mail.flush_at())
+        reading, writing = [self._wake], []
         if mail.waiting < HELD_BYTES:
-            for slot in self._slots:
-                if slot.pid:
-                    poller.register(slot.outcomes, select.POLLIN)
+            reading += [slot.outcomes for slot in self._slots if slot.pid]
         if mail.pipes is None:
             due = min(due, mail.due)
         else:
-            poller.register(mail.pipes[0], select.POLLIN)
-            if mail.waiting:
-                poller.register(mail.pipes[1], select.POLLOUT)
-        poller.poll(max(0.0, due - now) * 1000)
+            reading.append(mail.pipes[0])
+            writing += [mail.pipes[1]] if mail.waiting else []
+        wait_for(reading, writing, due - now)
 
     def _collect(self) -> None:
         try:

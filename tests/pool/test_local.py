@@ -278,12 +278,3 @@ def test_a_stdlib_pool_in_a_task_of_a_pool(make_pool: MakePool) -> None:
             return pool.map(abs, range(number))
 
     assert make_pool().map_async(inner, [2, 3]).get(tasks.PATIENCE) == [[0, 1], [0, 1, 2]]
-
-
-def test_many_pools_one_after_the_other(backend: str) -> None:
-    """Neither descriptors nor threads pile up."""
-    before = tasks.count_of("/proc/self/fd")
-    for _ in range(20):
-        with pypool.local.Pool(1) as pool:
-            assert pool.map(tasks.square, [3]) == [9]
-    assert tasks.count_of("/proc/self/fd") <= before

@@ -1,6 +1,7 @@
 """From open over closed to terminated: what a pool allows in each state."""
 
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,34 @@ def test_errors_are_runtime_errors() -> None:
     for error in errors:
         assert issubclass(error, RuntimeError)
         assert not issubclass(error, TypeError | ValueError)
+
+
+@pytest.mark.parametrize("backend", ["local", "shell"], indirect=True)
+def test_nothing_piles_up(make_pool: MakePool) -> None:
+    """Twenty pools one after the other leave no descriptor open and no thread running."""
+    make_pool().terminate()
+    before = (tasks.count_of("/proc/self/fd"), threading.active_count())
+    for _ in range(20):
+        with make_pool(processes=1) as pool:
+            assert pool.map(tasks.square, [3]) == [9]
+    assert (tasks.count_of("/proc/self/fd"), threading.active_count()) == before
+
+
+def test_terminate_tells_other_threads(make_pool: MakePool, shared_dir: Path) -> None:
+    """A thread that is inside `map` when another one terminates the pool gets an error."""
+    begun = shared_dir / "begun"
+    pool = make_pool()
+    raised = []
+
+    def use() -> None:
+        try:
+            pool.map(tasks.begin_and_sleep, [str(begun)])
+        except PoolError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    assert wait_until(begun.exists)
+    pool.terminate()
+    thread.join(tasks.PATIENCE)
+    assert len(raised) == 1
