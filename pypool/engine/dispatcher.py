@@ -283,7 +283,9 @@ class Dispatcher:
     # -- the end
 
     def _end(self, error: BaseException | None) -> None:
-        """Tells agents to stop, cancels what is pending, and everybody who still waits."""
+        """Tells agents to stop, cancels what is pending, and tells everybody who still waits."""
+        if error is not None and not self._calls and not self._requests:
+            log.warning("%s The next call begins a new run.", error)
         at_once = bool(self._calls) or error is not None
         told = error or PoolError("the pool was terminated before this call was done")
         with self._lock:

@@ -59,8 +59,7 @@ class Outcomes:
             wrong.__cause__ = error
             return False, wrong
         if entry.outcome == UNPICKLABLE:
-            task = call.task(entry.index)
-            return False, noted(MaybeEncodingError(*value), f"{task} on {link.host}")
+            return False, noted(unpicklable(*value), f"{call.task(entry.index)} on {link.host}")
         return True, value
 
     def _raised(self, link: Link, entry: Entry, body: bytes, what: str) -> BaseException:
@@ -96,6 +95,14 @@ class Outcomes:
         for old in range(last, part):
             self._run.remove(names.data(link.element, slot, old))
         self._parts[link.element, slot] = max(last, part)
+
+
+def unpicklable(reason: str, value: str) -> Exception:
+    """CPython's error for a result that does not pickle; both arguments are reprs already."""
+    error = MaybeEncodingError(None, None)
+    error.args = (reason, value)
+    vars(error).update(exc=reason, value=value)
+    return error
 
 
 def lost(loss: Loss, what: str) -> WorkerLostError:

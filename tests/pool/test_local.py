@@ -176,18 +176,17 @@ def test_what_tasks_print_appears(driver: Driver) -> None:
 def test_interrupt_ends_the_program(driver: Driver) -> None:
     """Ctrl-C raises KeyboardInterrupt in the driver; nothing else is printed by workers."""
     program = driver.start(
-        WORKING
-        + """
-    try:
-        handle.get()
-    except KeyboardInterrupt:
-        print("interrupted")
+        """
+    import sys
+    sys.excepthook = lambda kind, *_: print("ended by", kind.__name__)
     """
+        + WORKING
+        + "\n    handle.get()"
     )
     assert wait_until(driver.file("begun").exists)
     os.killpg(program.pid, signal.SIGINT)
     output, errors = program.communicate(timeout=tasks.PATIENCE)
-    assert "interrupted" in output
+    assert output.endswith("ended by KeyboardInterrupt\n")
     assert "Traceback" not in errors
     assert driver.all_end()
 
