@@ -2,6 +2,7 @@
 
 import atexit
 import hashlib
+import operator
 import os
 import threading
 import warnings
@@ -142,7 +143,8 @@ class Pool:
         chunksize: int | None,
     ) -> AsyncResult:
         self._check_running()
-        if chunksize is not None and chunksize < 1:
+        chunk = 1 if chunksize is None else operator.index(chunksize)
+        if chunk < 1:
             raise ValueError(f"chunksize={chunksize!r} must be at least 1")
         items = pickling.dumps_items(iterable)
         result = AsyncResult(len(items))
@@ -150,7 +152,7 @@ class Pool:
             function = pickling.dumps(func)
             digest = hashlib.sha256(function).digest()
             name = pickling.function_name(func)
-            call = Call(kind, function, digest, name, items, chunksize or 1, result)
+            call = Call(kind, function, digest, name, items, chunk, result)
             self._dispatching().call(call)
         return result
 

@@ -20,6 +20,8 @@ class Policy:
         How often a task may be lost at its own expense and be started again.
     time : float or None
         Seconds that an element lives.
+    beat : float
+        Seconds between two beats of an agent.
     lease : float
         Seconds of silence after which an agent is no longer trusted to live.
     start_timeout : float
@@ -27,6 +29,8 @@ class Policy:
     recall_seconds : float
         Work worth asking back, and how long a share may be out before it is asked for whatever
         the estimate says: more than a round trip takes.
+    watches : bool
+        Asking the scheduler costs nothing, so it is asked as long as tasks are open.
     submits : bool
         Elements can be asked for; else there are those that there are.
     """
@@ -35,9 +39,11 @@ class Policy:
     slots: int = 1
     retries: int = 2
     time: float | None = None
+    beat: float = 10.0
     lease: float = 60.0
     start_timeout: float = 600.0
     recall_seconds: float = 0.05
+    watches: bool = False
     submits: bool = True
 
 

@@ -17,10 +17,12 @@ from pypool.engine.this_machine import LocalElements, private_directory
 from pypool.errors import RunDirectoryError
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader
+from pypool.rundir.messages import beat_seconds
 from pypool.rundir.run import RunDirectory, prepare_work_dir
 from pypool.schedulers.base import Scheduler
 from pypool.version import VERSION
 
+LEASE_BEATS = 6
 SHORTEST_LINGER = 30.0
 LONGEST_LINGER = 600.0
 KEPT_RUNS = 20
@@ -58,12 +60,16 @@ class ClusterBackend:
         prepare_work_dir(options.work_dir)
         self.scheduler = scheduler
         self.options = options
+        beat = beat_seconds(-(-options.processes // options.workers_per_element))
         self.policy = Policy(
             processes=options.processes,
             slots=options.workers_per_element,
             retries=options.retries,
             time=options.time,
+            beat=beat,
+            lease=LEASE_BEATS * beat,
             start_timeout=options.start_timeout,
+            watches=scheduler.interval is not None,
         )
 
     def open(self) -> RunDirectory:
@@ -121,6 +127,7 @@ class LocalBackend:
             slots=options.processes,
             retries=options.retries,
             recall_seconds=0.005,
+            beat=float("inf"),
             lease=float("inf"),
         )
 

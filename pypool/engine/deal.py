@@ -222,7 +222,7 @@ class Deal:
 
     def asks_scheduler(self, now: float) -> bool:
         """Whether the scheduler may know what the disk does not tell."""
-        return self._roster.asks_scheduler(now)
+        return self._roster.asks_scheduler(self.open_tasks, now)
 
     # -- dealing
 

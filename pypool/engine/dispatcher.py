@@ -36,6 +36,7 @@ BEAT_SECONDS = 15.0
 LONGEST_SLEEP = 0.25
 COMMAND_SLEEP = 0.02
 GOODBYE_PATIENCE = 5.0
+GAP = 2.0
 HOT_LINKS = 2
 """So few mailboxes may be looked at as often as they are due: a caller waits for them."""
 
@@ -70,7 +71,7 @@ class Dispatcher:
         self._stop: str | None = None
         self._opens = Allowance(now)
         self._failed = False
-        self._beat_at = now
+        self._beat_at = self._last_round = now
         self._wake, self._wakeup = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._wakeup, False)
@@ -137,6 +138,10 @@ class Dispatcher:
 
     def _round(self, now: float) -> None:
         self._take_requests()
+        if now - self._last_round > GAP:  # we were stopped: nobody is judged unread
+            for link in list(self._links.values()):
+                self._read(link, now, to_end=True)
+        self._last_round = now
         self._read_links(now)
         self._take_news(now)
         for action in self._deal.decide(now):
@@ -208,7 +213,7 @@ class Dispatcher:
             del self._links[link.key]
 
     def _take_news(self, now: float) -> None:
-        asks = self._deal.asks_scheduler(now)
+        asks = now >= self._elements.next_look and self._deal.asks_scheduler(now)
         for news in self._elements.advance(now, asks, self._deal.awaited):
             if isinstance(news, Refused):
                 self._refusal = news.error
@@ -310,11 +315,11 @@ class Dispatcher:
             log.warning("at the end of %s: %s", self._run.path, error)
 
     def _say_stop(self) -> None:
-        self._driver.put(records.STOP)
-        self._driver.flush()
         for link in self._links.values():
             link.send(records.STOP)
-            link.flush()
+            self._try(link.flush)
+        self._driver.put(records.STOP)
+        self._driver.flush()
 
     def _await_goodbyes(self, at_once: bool) -> None:
         """Agents that play leave by themselves; their last word is waited for, but not long."""
@@ -333,4 +338,6 @@ class Dispatcher:
                 self._read(link, now)
                 if link.fd is not None and link.waiting:
                     link.flush()
+            if self._backend.local:
+                self._take_news(now)  # an agent that was killed says nothing
             time.sleep(0.002)

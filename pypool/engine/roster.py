@@ -15,6 +15,9 @@ SUBMIT_AGAIN_SECONDS = 30.0
 FRESH_SECONDS = 5.0
 """An element submitted this short a time ago is counted as if it were there."""
 
+OVERDUE_BEATS = 1.5
+"""So long after the last one a beat is overdue, and the scheduler is asked."""
+
 ABSENCES = 3
 """Good answers of the scheduler without an element after which its silence means its end."""
 
@@ -120,11 +123,12 @@ class Roster:
                 agent.running_since = None
         self._judge_at = now
 
-    def asks_scheduler(self, now: float) -> bool:
+    def asks_scheduler(self, open_tasks: int, now: float) -> bool:
         """Whether the scheduler may know what the disk does not tell."""
-        if self._pending:
+        if self._pending or (self._policy.watches and open_tasks):
             return True
-        return any(self._silent(agent, now) for agent in self.playing.values())
+        overdue = OVERDUE_BEATS * self._policy.beat
+        return any(now - agent.heard > overdue for agent in self.playing.values())
 
     def _silent(self, agent: AgentBook, now: float) -> bool:
         return now - agent.heard > self._policy.lease

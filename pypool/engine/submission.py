@@ -263,6 +263,7 @@ class ClusterElements:
             except PoolError as error:
                 log.warning("%s\nThe job may still be there: %s", error, " ".join(jobs))
         self._cancelling = []
+        wait(self._scheduler.settle(), CANCEL_PATIENCE)
 
     def _await_job(self, submission: Submission) -> None:
         """A submission in flight is waited for; after that its elements find `stop` and leave."""

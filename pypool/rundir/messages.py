@@ -197,6 +197,11 @@ def cut_entries(data: bytes) -> tuple[list[tuple[int, int, float, bytes]], int]:
     return found, position
 
 
+def beat_seconds(elements: int) -> float:
+    """Seconds between two beats of an agent, so that many agents do not drown the disk."""
+    return min(max(elements / 100, 10.0), 60.0)
+
+
 def pack(words: dict[str, Any]) -> bytes:
     """The payload of a record that is not written often."""
     return json.dumps(words, separators=(",", ":")).encode()

@@ -195,6 +195,10 @@ class Scheduler(ABC):
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         """Cancels whole jobs and single elements, with one command."""
 
+    def settle(self) -> Pending[None]:
+        """What is to be waited for when all agents have left."""
+        return Answered(None)
+
     def explain(self, job: str) -> Pending[str]:
         """What else the scheduler has to say of a job that ended; for messages only."""
         return Answered("")

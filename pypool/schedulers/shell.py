@@ -69,14 +69,18 @@ class Shell(Scheduler):
             ]
         )
 
+    def settle(self) -> Pending[None]:
+        return _Ending(list(self._elements.values()), at_once=False)
+
 
 class _Ending:
-    """SIGTERM now, SIGKILL for whoever is still there some seconds later."""
+    """SIGTERM now, if they are not leaving anyway; SIGKILL for whoever stays some seconds more."""
 
-    def __init__(self, processes: list[subprocess.Popen[bytes]]) -> None:
+    def __init__(self, processes: list[subprocess.Popen[bytes]], at_once: bool = True) -> None:
         self._processes = processes
         self._deadline = time.monotonic() + KILL_AFTER
-        self._send(signal.SIGTERM)
+        if at_once:
+            self._send(signal.SIGTERM)
 
     def done(self) -> bool:
         if time.monotonic() > self._deadline:

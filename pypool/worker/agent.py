@@ -15,7 +15,7 @@ import time
 from collections import deque
 
 from pypool.rundir import records
-from pypool.rundir.messages import DEFAULT_LINGER, Share, unpack
+from pypool.rundir.messages import DEFAULT_LINGER, Share, beat_seconds, unpack
 from pypool.rundir.waiting import wait_for
 from pypool.version import VERSION
 from pypool.worker.mail import HELD_BYTES, Mail
@@ -62,7 +62,7 @@ class Agent:
         self._linger = DEFAULT_LINGER if pipes is None else float("inf")
         self._longest_task = 0.0
         self._end = None if info["time"] is None else now + float(info["time"])
-        self._beat_every = min(max(info["elements"] / 100, 10.0), 60.0)
+        self._beat_every = beat_seconds(info["elements"])
         self._beat_at = now + self._beat_every
 
     def play(self) -> int:
