@@ -199,7 +199,8 @@ def pick_scheduler(environment: Mapping[str, str] | None = None) -> str:
                 f"give one of {', '.join(SCHEDULERS)}"
             )
         return named
-    here = shutil.which("sbatch", path=given.get("PATH")) is not None
+    commands = ("sbatch", "squeue", "scancel")
+    here = all(shutil.which(command, path=given.get("PATH")) for command in commands)
     return "slurm" if here else "local"
 
 

@@ -25,9 +25,18 @@ class SubmitError(PoolError):
     ----------
     unclear : bool
         The scheduler may have taken the job all the same.
+    temporary : bool
+        It has not, but the same may work later.
+    too_many : bool
+        It may take an array with fewer elements.
+    words : str
+        What it said, on one line.
     """
 
     unclear = False
+    temporary = False
+    too_many = False
+    words = ""
 
 
 class AgentStartError(PoolError):

@@ -52,16 +52,16 @@ def dumps_result(obj: Any) -> bytes:
 
 def dumps_error(error: BaseException, traceback: str) -> bytes:
     """Pickles a task's exception so that it can be rebuilt, or else told, in the driver."""
-    text = _text(error)
+    text = text_of(error)
     told = f"{type(error).__module__}.{type(error).__qualname__}: {text}"
     for form in _forms(error):
         try:
             data = dumps_result(form)
             rebuilt = _rebuilt(pickle.loads(data))
             # an __init__ that makes a message of its arguments makes one of the message, too
-            if type(rebuilt) is type(error) and (form is not error or _text(rebuilt) == text):
+            if type(rebuilt) is type(error) and (form is not error or text_of(rebuilt) == text):
                 return pickle.dumps((data, traceback, told), 5)
-        except Exception:  # the next form is tried, the text always remains
+        except BaseException:  # the next form is tried, the text always remains
             continue
     return pickle.dumps((None, traceback, told), 5)
 
@@ -73,8 +73,34 @@ def loads_error(data: bytes) -> tuple[BaseException | None, str, str]:
         return None, traceback, told
     try:
         return _rebuilt(pickle.loads(form)), traceback, told
-    except Exception:
+    except BaseException:  # its class may do anything, exit for example
         return None, traceback, told
+
+
+def set_cause(error: BaseException, cause: BaseException) -> None:
+    """Sets `__cause__` of an exception, even if its class refuses to have attributes set."""
+    BaseException.__dict__["__cause__"].__set__(error, cause)
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Adds a note to an exception, even if its class refuses to have attributes set.
+
+    From then on `error.add_note` works, too: it sets an attribute only for the first note.
+    """
+    try:
+        old = getattr(error, "__notes__", None)
+        notes = [*old, note] if isinstance(old, list) else [note]
+        BaseException.__setattr__(error, "__notes__", notes)
+    except Exception:  # the exception counts, not what we have to say of it
+        return
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except BaseException as broken:
+        return f"<its __str__ raised {type(broken).__name__}>"
 
 
 def function_name(function: Any) -> str:
@@ -92,14 +118,24 @@ def function_name(function: Any) -> str:
 def _forms(error: BaseException) -> Iterator[Any]:
     """The exception, and what to make it of if it does not pickle: all, or what can be pickled."""
     yield error
-    yield type(error), error.args, error.__dict__
-    yield type(error), error.args, {k: v for k, v in error.__dict__.items() if _pickles(v)}
+    attributes = _attributes(error)
+    yield type(error), error.args, attributes
+    yield type(error), error.args, {k: v for k, v in attributes.items() if _pickles(v)}
+
+
+def _attributes(error: BaseException) -> dict[str, Any]:
+    """All that it carries, in its dictionary and in slots."""
+    import copyreg
+
+    slots = copyreg._slotnames(type(error))  # type: ignore[attr-defined]
+    held = {name: getattr(error, name) for name in slots if hasattr(error, name)}
+    return held | error.__dict__
 
 
 def _pickles(value: Any) -> bool:
     try:
         pickle.loads(dumps_result(value))
-    except Exception:
+    except BaseException:
         return False
     return True
 
@@ -109,22 +145,19 @@ def _rebuilt(form: Any) -> BaseException:
         return form
     cls, args, attributes = form
     error: BaseException = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(attributes)
+    BaseException.__setattr__(error, "args", args)  # the class may refuse to have attributes set
+    for name, value in attributes.items():
+        BaseException.__setattr__(error, name, value)
     return error
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"<its __str__ raised {type(broken).__name__}>"
 
 
 def _by_value_wanted() -> bool:
     """The user has asked cloudpickle to send some modules by value."""
-    cloudpickle = sys.modules.get("cloudpickle")
-    return bool(cloudpickle and cloudpickle.list_registry_pickle_by_value())
+    if not sys.modules.get("cloudpickle"):
+        return False
+    import cloudpickle  # waits if another thread is still importing it
+
+    return bool(cloudpickle.list_registry_pickle_by_value())
 
 
 def _dumps_by_value(obj: Any) -> bytes:

@@ -1,12 +1,10 @@
 """Pool: the methods of `multiprocessing.Pool` over whatever runs the tasks."""
 
-import atexit
 import hashlib
 import operator
 import os
 import threading
 import warnings
-import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -82,7 +80,6 @@ class Pool:
         self._pid = os.getpid()
         self._processes = options.processes
         self._state = RUN
-        _open_pools.add(self)
 
     # -- calls
 
@@ -196,7 +193,6 @@ class Pool:
             self._dispatcher.thread.join()
 
     def _stop(self, how: str) -> None:
-        _open_pools.discard(self)
         if self._dispatcher is not None and self._dispatcher.thread.is_alive():
             self._dispatcher.stop(how)
 
@@ -240,13 +236,3 @@ def make_backend(name: str, options: config.Options) -> Backend:
     if name == "local":
         return LocalBackend(replace(options, workers_per_element=options.processes))
     return ClusterBackend(_SCHEDULERS[name](), options)
-
-
-_open_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
-
-
-@atexit.register
-def _terminate_open_pools() -> None:
-    """A program that ends leaves no job behind."""
-    for pool in list(_open_pools):
-        pool.terminate()

@@ -115,6 +115,33 @@ def test_importing_this_does_not_load_cloudpickle() -> None:
     assert python(use + "print('cloudpickle' in sys.modules)") == "False\n"
 
 
+def test_another_thread_may_be_importing_cloudpickle() -> None:
+    """Its module is there by then, but not what is to be in it."""
+    program = """if True:
+        import sys, threading, time
+        from pypool import pickling
+
+        halfway = threading.Event()
+
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == "cloudpickle.cloudpickle":
+                    halfway.set()
+                    time.sleep(0.3)
+
+        sys.meta_path.insert(0, Slow())
+        thread = threading.Thread(target=lambda: __import__("cloudpickle"))
+        thread.start()
+        halfway.wait()
+        assert "cloudpickle" in sys.modules
+        print(pickling.loads(pickling.dumps([len])), pickling.dumps_items([1]) != [])
+        thread.join()
+        """
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[<built-in function len>] True\n"
+
+
 # ---- names of functions
 
 
@@ -637,3 +664,35 @@ import os.path
 def task(x): return math.sqrt(x), os.path.join("a", "b")
 assert remote(task, 4) == (2.0, "a/b")
 """)
+
+
+class Leaves(Exception):
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return sys.exit, ("left",)
+
+
+def test_an_error_that_exits_when_it_loads_is_told() -> None:
+    """Neither the worker that tries it nor the driver ends of it."""
+    error, _, told = pickling.loads_error(dumps_error(Leaves("x"), ""))
+    assert type(error) is Leaves
+    assert told.endswith("Leaves: x")
+    data = pickle.dumps((pickle.dumps(Leaves("x")), "", "told"))
+    assert pickling.loads_error(data) == (None, "", "told")
+
+
+class Slots(Exception):
+    """Makes a message of what it keeps in a slot."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+def test_an_error_keeps_what_it_has_in_slots() -> None:
+    """As what it has in its dictionary."""
+    error, _, _ = pickling.loads_error(dumps_error(Slots(5), ""))
+    assert isinstance(error, Slots)
+    assert error.code == 5
+    assert str(error) == "code 5"

@@ -18,7 +18,7 @@ from pypool.errors import RunDirectoryError
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader
 from pypool.rundir.messages import beat_seconds
-from pypool.rundir.run import RunDirectory, prepare_work_dir
+from pypool.rundir.run import RunDirectory, is_run_name, prepare_work_dir
 from pypool.schedulers.base import Scheduler
 from pypool.version import VERSION
 
@@ -102,17 +102,17 @@ class ClusterBackend:
             run.remove_tree(name)
         for token in run.list(names.ELEMENTS):
             for index in run.list(f"{names.ELEMENTS}/{token}"):
-                self._clean_element(run, f"{names.ELEMENTS}/{token}/{index}")
-            with suppress(OSError):
-                os.rmdir(f"{run.path}/{names.ELEMENTS}/{token}")
+                self.clean_element(run, f"{names.ELEMENTS}/{token}/{index}")
 
-    def _clean_element(self, run: RunDirectory, element: str) -> None:
+    def clean_element(self, run: RunDirectory, element: str) -> None:
+        """What an element leaves: nothing but what its tasks have printed."""
         for name in run.list(element):
             printed = name.startswith("output.")
             if not printed or not os.stat(f"{run.path}/{element}/{name}").st_size:
                 run.remove(f"{element}/{name}")
-        with suppress(OSError):
+        with suppress(OSError):  # something was printed, or other elements are still there
             os.rmdir(f"{run.path}/{element}")
+            os.rmdir(os.path.dirname(f"{run.path}/{element}"))
 
 
 class LocalBackend:
@@ -142,6 +142,9 @@ class LocalBackend:
     def linger(self, waited: float) -> float:
         return float("inf")
 
+    def clean_element(self, run: RunDirectory, element: str) -> None:
+        """It goes with the rest."""
+
     def clean_up(self, run: RunDirectory, failed: bool) -> None:
         """The elements have removed the directory."""
 
@@ -150,26 +153,37 @@ Backend = ClusterBackend | LocalBackend
 
 
 def prune(work_dir: str) -> None:
-    """Removes old runs: those that were silent for a week, and ended ones but the last twenty."""
+    """Removes old runs: those that were silent for a week, and ended ones but the last twenty.
+
+    Only what is a run of ours beyond doubt is touched: the directory may hold other things.
+    """
     old = time.time() - KEPT_SECONDS
     ended = []
-    for path in sorted(entry.path for entry in os.scandir(work_dir) if entry.is_dir()):
+    for path in sorted(entry.path for entry in os.scandir(work_dir) if is_run_name(entry.name)):
         try:
-            if os.stat(f"{path}/{names.DRIVER}").st_mtime < old:
-                shutil.rmtree(path, ignore_errors=True)
-            elif has_ended(path):
-                ended.append(path)
+            has_ended, silent_since = last_words(path)
         except (OSError, RunDirectoryError):
-            continue  # not a run, or not ours
+            continue
+        if silent_since < old:
+            shutil.rmtree(path, ignore_errors=True)
+        elif has_ended:
+            ended.append(path)
     for path in ended[:-KEPT_RUNS]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def has_ended(path: str) -> bool:
-    """Whether the driver of the run has said `stop`."""
+def last_words(path: str) -> tuple[bool, float]:
+    """Whether the driver of the run has said `stop`, and when it last said anything.
+
+    Raises
+    ------
+    OSError, RunDirectoryError
+        If this is no run of ours.
+    """
     run = RunDirectory.open(path)
     try:
         said = FileReader(run.open_file, names.DRIVER, run.mark).read()
+        seconds = os.stat(f"{path}/{names.DRIVER}").st_mtime
     finally:
         run.close()
-    return any(record.kind == records.STOP for record in said)
+    return any(record.kind == records.STOP for record in said), seconds

@@ -161,6 +161,8 @@ class AgentBook:
         Its agent has been heard; before that the element is pending.
     lost : bool
         It ended without goodbye, or is no longer trusted to live. It may still speak.
+    late : bool
+        It begins nothing more and leaves as soon as what it works at is done.
     heard : float
         When something of it was last read; before hello, when it was submitted.
     running_since : float or None
@@ -186,6 +188,7 @@ class AgentBook:
     heard: float
     said_hello: bool = False
     lost: bool = False
+    late: bool = False
     running_since: float | None = None
     absent: int = 0
     asked: int = 0
@@ -197,7 +200,7 @@ class AgentBook:
 
     @property
     def plays(self) -> bool:
-        """It can be dealt to."""
+        """It is there. It can be dealt to, unless it is late in its life."""
         return self.said_hello and not self.lost
 
     @property

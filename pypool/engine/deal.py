@@ -6,12 +6,11 @@ simulator and the property tests drive the very same code.
 
 Rules: every task is delivered once, or fails with a reason. A task that was lost is started
 again, `retries` times at its own expense, `FREE_LOSSES` times if it was not its fault. The
-first answer of a task counts. Who is there is known to the `roster`; how much an agent gets is
-said by `sizes`.
+first answer of a task counts. Who is there is known to the `roster`; who gets how much is said by
+`rounds`, how many elements are asked for by `demand`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from heapq import nsmallest
 
 from pypool.engine.actions import (
     Action,
@@ -25,12 +24,13 @@ from pypool.engine.actions import (
     Submit,
 )
 from pypool.engine.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
+from pypool.engine.demand import Demand
 from pypool.engine.estimates import Estimates
 from pypool.engine.losses import FREE_LOSSES, costs_an_attempt, goes_alone, suspects
 from pypool.engine.ranges import Range, Ranges, runs
 from pypool.engine.recalls import Recalls
 from pypool.engine.roster import Roster
-from pypool.engine.sizes import share_size
+from pypool.engine.rounds import Rounds
 
 __all__ = [
     "FREE_LOSSES",
@@ -67,10 +67,11 @@ class Deal:
         self._actions: list[Action] = []
         self._roster = Roster(policy, self._actions)
         self.agents = self._roster.agents
-        self._waiting: set[int] = set()
-        self._hungry: dict[str, AgentBook] = {}
-        self._share_number = 0
         self._recalls = Recalls(policy, self.estimates, self._roster.playing, self._actions)
+        self._rounds = Rounds(
+            self.batches, self.estimates, self._roster, self._recalls, self._actions
+        )
+        self._demand = Demand(self.estimates)
 
     # -- events: the caller's side
 
@@ -79,7 +80,7 @@ class Deal:
         book = BatchBook.new(number, count, function, chunk)
         self.batches[number] = book
         self.open_tasks += count
-        self._waiting.add(number)
+        self._rounds.has_waiting(book)
         self._maybe_remove(book)
 
     def drop_batches(self) -> None:
@@ -98,9 +99,13 @@ class Deal:
         """The scheduler did not take the submission."""
         self._roster.refused(agents, why)
 
+    def withdrawn(self, agents: Iterable[str], now: float) -> None:
+        """The scheduler takes fewer elements at once: these will not come."""
+        self._roster.withdrawn(agents, now)
+
     def hello(self, key: str, slots: int, now: float) -> None:
         """The agent has started."""
-        self._hungry[key] = self._roster.plays(key, slots, now)
+        self._rounds.was_heard(self._roster.plays(key, slots, now))
 
     def listed(self, states: dict[str, str], now: float) -> None:
         """A good answer of the scheduler: "pending", "running" or "suspended" by element."""
@@ -115,6 +120,12 @@ class Deal:
             self._roster.early_death(agent, how)
         else:
             self._lose_agent(agent, how, now)
+
+    def forgotten(self, key: str) -> None:
+        """Nobody will read the agent's outbox any more."""
+        agent = self.agents.get(key)
+        if agent is not None:
+            self._leaves(agent)
 
     def unfit(self, key: str, why: str) -> None:
         """The agent says that it cannot serve, and has left."""
@@ -155,6 +166,7 @@ class Deal:
             self.duplicates += len(indexes)
             return []
         self.estimates.add(book.function, seconds)
+        self._demand.done(seconds, now)
         counts: list[int] = []
         for position, first, last in runs(indexes):
             agent.spoke_of(book, first, last)
@@ -170,11 +182,22 @@ class Deal:
         return counts
 
     def returned(
-        self, key: str, ranges: Iterable[tuple[int, int, int]], why: str, asked: int, now: float
+        self,
+        key: str,
+        ranges: Iterable[tuple[int, int, int]],
+        why: str,
+        asked: int,
+        now: float,
+        late: bool = False,
     ) -> None:
-        """Tasks that the agent has not begun; with a reason if it could not."""
+        """Tasks that the agent has not begun; with a reason if it could not.
+
+        Who is late in its life begins nothing more: it is dealt nothing more.
+        """
         agent = self.agents[key]
         self._heard(agent, now)
+        if late:
+            self._roster.is_late(agent)
         returned = list(ranges)
         for number, first, last in returned:
             book = self.batches.get(number)
@@ -208,12 +231,15 @@ class Deal:
         """What follows from all that happened, at this time."""
         for agent, how in self._roster.judge(now):
             self._lose_agent(agent, how, now)
-        self._deal_out(now)
+        self._rounds.deal_out(now)
         self._recall(now)
-        self._roster.order(self.open_tasks, now)
+        self._roster.order(self.open_tasks, lambda: self._workers(now), now)
         actions = self._actions[:]
         self._actions.clear()
         return actions
+
+    def _workers(self, now: float) -> int:
+        return self._demand.workers(self.batches.values(), self._roster.late, now)
 
     @property
     def awaited(self) -> Collection[str]:
@@ -224,118 +250,19 @@ class Deal:
         """Whether the scheduler may know what the disk does not tell."""
         return self._roster.asks_scheduler(self.open_tasks, now)
 
-    # -- dealing
-
-    def _deal_out(self, now: float) -> None:
-        """First to everybody who has idle slots, then one share more in hand."""
-        waiting = self._waiting_batches()
-        if not waiting or not self._hungry:
-            return
-        able = self._able_agents()
-        while waiting and (dry := [agent for agent in able if agent.idle_slots]):
-            busy = [agent for agent in able if not agent.idle_slots]
-            able = busy + self._deal_round(dry, waiting, now)
-            waiting = self._waiting_batches()
-        able = [agent for agent in able if not agent.has_spare and not agent.alone]
-        self._deal_round(able, waiting, now)
-
-    def _waiting_batches(self) -> list[BatchBook]:
-        """Those with tasks that could be dealt, the oldest first."""
-        found = [self.batches.get(number) for number in sorted(self._waiting)]
-        waiting = [batch for batch in found if batch is not None and batch.waiting]
-        self._waiting = {batch.number for batch in waiting}
-        return waiting
-
-    def _able_agents(self) -> list[AgentBook]:
-        """Those that may be dealt something, the one heard last first."""
-        able = []
-        for key, agent in list(self._hungry.items()):
-            if key not in self._roster.playing or agent.alone or agent.has_spare:
-                del self._hungry[key]  # it will be heard of before it is hungry again
-            elif not agent.asked:
-                able.append(agent)
-        able.sort(key=lambda agent: -agent.heard)
-        return able
-
-    def _deal_round(
-        self, agents: list[AgentBook], waiting: list[BatchBook], now: float
-    ) -> list[AgentBook]:
-        """One share to each of these, if there is one for it; gives those that may get more."""
-        if not agents or not waiting:
-            return []
-        slots = self._roster.expected_slots(now)
-        parts = {batch.number: len(batch.todo) / slots for batch in waiting}
-        drained = self._drained(agents, waiting)
-        return [agent for agent in agents if self._deal_to(agent, waiting, parts, drained, now)]
-
-    def _drained(self, agents: list[AgentBook], waiting: list[BatchBook]) -> set[str]:
-        """Agents that get nothing, so that they run dry for the suspects, which go alone."""
-        suspects = sum(len(batch.suspects) for batch in waiting)
-        suspects -= sum(not agent.shares for agent in agents)
-        if suspects <= 0:
-            return set()
-        players = self._roster.playing.values()
-        busy = [agent for agent in players if agent.shares and not agent.alone]
-        return {agent.key for agent in nsmallest(suspects, busy, key=lambda each: each.in_hand)}
-
-    def _deal_to(
-        self,
-        agent: AgentBook,
-        waiting: list[BatchBook],
-        parts: dict[int, float],
-        drained: set[str],
-        now: float,
-    ) -> bool:
-        for batch in waiting:
-            if batch.suspects and not agent.shares:
-                self._give(agent, batch, batch.suspects.take(1), now, alone=True)
-                return False
-        if agent.key in drained:
-            return False
-        for batch in waiting:
-            if batch.again:
-                self._give(agent, batch, batch.again.take(1), now)
-                return True
-            seconds = self.estimates.get(batch.function)
-            if batch.todo and (agent.idle_slots or seconds is not None):
-                players = len(self._roster.playing)
-                count = share_size(batch, seconds, agent, parts[batch.number], players)
-                self._give(agent, batch, batch.todo.take(count), now)
-                return True
-        return False
-
-    def _give(
-        self, agent: AgentBook, batch: BatchBook, which: Range, now: float, alone: bool = False
-    ) -> None:
-        first, last = which
-        self._share_number += 1
-        number = self._share_number
-        loss = batch.losses.get(first)
-        attempt = 1 + loss.charged + loss.free if loss else 1
-        silent = Ranges()
-        silent.add(first, last)
-        agent.shares[number] = ShareBook(number, batch, first, last, attempt, alone, now, silent)
-        batch.unanswered_shares += 1
-        seconds = self.estimates.get(batch.function) or 0.0
-        self._actions.append(
-            DealShare(agent.key, number, batch.number, first, last, attempt, seconds)
-        )
-        self._recalls.at_once()
-
     def _recall(self, now: float) -> None:
         if not self.open_tasks:
             return
         self._recalls.from_hoards(now)
-        if not self._waiting_batches() and self._recalls.may_help(now):
-            dry = sum(agent.idle_slots > 0 for agent in self._able_agents())
-            self._recalls.for_dry(dry, now)
+        if self._recalls.may_help(now):
+            self._recalls.for_dry(self._rounds.dry(), now)
 
     # -- bookkeeping
 
     def _heard(self, agent: AgentBook, now: float) -> None:
         agent.was_heard(now)
         if agent.plays:
-            self._hungry[agent.key] = agent
+            self._rounds.was_heard(agent)
 
     def _close(self, book: BatchBook, first: int, last: int) -> int:
         count = book.close(first, last)
@@ -344,7 +271,7 @@ class Deal:
 
     def _wait(self, book: BatchBook, first: int, last: int, alone: bool = False) -> None:
         book.wait(first, last, alone)
-        self._waiting.add(book.number)
+        self._rounds.has_waiting(book)
 
     def _maybe_remove(self, book: BatchBook) -> None:
         """Forgets a batch that is over; its file goes once nobody reads it any more."""
@@ -397,6 +324,7 @@ class Deal:
     def _leaves(self, agent: AgentBook) -> None:
         for share in list(agent.shares.values()):
             self._let_go(agent, share)
+        self._rounds.forget(agent)
         self._roster.remove(agent)
 
     def _lose_agent(self, agent: AgentBook, how: str, now: float) -> None:

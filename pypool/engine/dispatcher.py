@@ -6,6 +6,9 @@ about elements is in `submission` or `this_machine`. A fork of the driver has no
 cleans nothing up.
 """
 
+from __future__ import annotations
+
+import atexit
 import logging
 import os
 import threading
@@ -23,10 +26,11 @@ from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.store import Store
-from pypool.engine.submission import Ended, Listed, Refused
+from pypool.engine.submission import Ended, Listed, Refused, Shrunk
 from pypool.errors import AgentStartError, PoolError, RunDirectoryError, VersionMismatchError
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
+from pypool.rundir.messages import WRITING
 from pypool.rundir.run import unusable
 from pypool.rundir.waiting import wait_for
 
@@ -37,8 +41,15 @@ LONGEST_SLEEP = 0.25
 COMMAND_SLEEP = 0.02
 GOODBYE_PATIENCE = 5.0
 GAP = 2.0
+ZOMBIE_SECONDS = 600.0
+"""So long the mailbox of an ended element is read on: it may have ended in name only."""
+
+LARGE = 64 << 20
+"""A batch of so many bytes takes its time to be written, and agents are told to wait for it."""
 HOT_LINKS = 2
 """So few mailboxes may be looked at as often as they are due: a caller waits for them."""
+
+_living: set[Dispatcher] = set()
 
 
 class Dispatcher:
@@ -65,6 +76,7 @@ class Dispatcher:
         )
         self._numbers = 0
         self._links: dict[str, Link] = {}
+        self._ended: dict[str, float] = {}
         self._requests: deque[Call] = deque()
         self._lock = threading.Lock()
         self._over: BaseException | None = None
@@ -77,6 +89,7 @@ class Dispatcher:
         os.set_blocking(self._wakeup, False)
         self._elements = backend.elements(self._run, self._journal)
         self.thread = threading.Thread(target=self._live, name="pypool-dispatcher", daemon=True)
+        _living.add(self)
         self.thread.start()
 
     # -- for the callers' threads
@@ -129,7 +142,10 @@ class Dispatcher:
         except BaseException as bug:
             error = bug
             log.exception("the dispatcher of %s failed", self._run.path)
-        self._end(error)
+        try:
+            self._end(error)
+        finally:
+            _living.discard(self)
 
     def _is_over(self) -> bool:
         if self._stop == "terminate":
@@ -174,9 +190,12 @@ class Dispatcher:
 
     def _beat(self, now: float) -> None:
         if now >= self._beat_at:
-            self._beat_at = now + BEAT_SECONDS
-            self._driver.put(records.DRIVER_BEAT, b"busy" if self._calls else b"idle")
-            self._driver.flush()
+            self._say_alive(now)
+
+    def _say_alive(self, now: float, what: bytes = b"") -> None:
+        self._beat_at = now + BEAT_SECONDS
+        self._driver.put(records.DRIVER_BEAT, what)
+        self._driver.flush()
 
     # -- what comes in
 
@@ -186,7 +205,12 @@ class Dispatcher:
             self._numbers += 1
             number = call.number = self._numbers
             self._calls[number] = call
+            large = sum(map(len, call.items)) > LARGE
+            if large:
+                self._say_alive(time.monotonic(), WRITING)
             self._store.add(number, call.kind, call.function, call.digest, call.items)
+            if large:
+                self._say_alive(time.monotonic())
             self._deal.open_batch(number, len(call.items), call.name, call.chunk)
             call.forget_input()
 
@@ -208,11 +232,17 @@ class Dispatcher:
         link.remove_read_parts()
 
     def _drop(self, link: Link) -> None:
+        """It has said its last word, and everything before that has been delivered."""
         self._elements.forget(link.key)
         if isinstance(link, FileLink):
             del self._links[link.key]
+            self._ended.pop(link.key, None)
+            self._backend.clean_element(self._run, link.element)
 
     def _take_news(self, now: float) -> None:
+        for key in [key for key, at in self._ended.items() if now - at > ZOMBIE_SECONDS]:
+            del self._ended[key], self._links[key]
+            self._deal.forgotten(key)
         asks = now >= self._elements.next_look and self._deal.asks_scheduler(now)
         for news in self._elements.advance(now, asks, self._deal.awaited):
             if isinstance(news, Refused):
@@ -220,6 +250,10 @@ class Dispatcher:
                 for key in news.keys:
                     self._links.pop(key, None)
                 self._deal.refused(news.keys, str(news.error), now)
+            elif isinstance(news, Shrunk):
+                for key in news.keys:
+                    self._links.pop(key, None)
+                self._deal.withdrawn(news.keys, now)
             elif isinstance(news, Listed):
                 self._deal.listed(news.states, now)
             elif isinstance(news, Ended):
@@ -231,7 +265,9 @@ class Dispatcher:
         if link is not None:
             self._read(link, now, to_end=True)
         self._deal.ended(news.key, news.how, now)
-        if link is not None and link.fd is not None:
+        if link is not None and link.fd is None:
+            self._ended[news.key] = now
+        elif link is not None:
             link.close()
             self._links.pop(news.key, None)
 
@@ -264,7 +300,6 @@ class Dispatcher:
     _refusal: PoolError | None = None
 
     def _submit(self, elements: int, now: float) -> None:
-        self._intake.submitted_at = now
         links = self._elements.submit(elements, now)
         self._links.update({link.key: link for link in links})
         self._deal.submitted([link.key for link in links], now)
@@ -272,32 +307,35 @@ class Dispatcher:
     def _give_up(self, why: str) -> None:
         """Nobody plays and nobody will come: every caller is told."""
         error: PoolError
-        if self._refusal is not None:
-            error, self._refusal = self._refusal, None
-        elif "the driver runs" in why:
+        if self._refusal is not None and why == str(self._refusal):
+            error = self._refusal
+        elif why in self._intake.mismatches:
             error = VersionMismatchError(why)
         else:
             error = AgentStartError(f"{why}\n{self._elements.explain()}")
-        self._fail_all(error)
-
-    def _fail_all(self, error: BaseException) -> None:
+        self._tell_all(error)
         self._deal.drop_batches()
+
+    def _tell_all(self, error: BaseException) -> None:
         while self._calls:
             self._calls.popitem()[1].handle.fail(error)
 
     # -- the end
 
     def _end(self, error: BaseException | None) -> None:
-        """Tells agents to stop, cancels what is pending, and tells everybody who still waits."""
+        """Tells everybody who still waits, tells agents to stop, cancels what is pending.
+
+        Whatever went wrong before: no caller is left waiting, and each step is tried.
+        """
         if error is not None and not self._calls and not self._requests:
             log.warning("%s The next call begins a new run.", error)
         at_once = bool(self._calls) or error is not None
         told = error or PoolError("the pool was terminated before this call was done")
         with self._lock:
             self._over = told
-        self._fail_all(told)
-        while self._requests:
-            self._requests.popleft().handle.fail(told)
+        self._calls.update(enumerate(self._requests, self._numbers + 1))
+        self._requests.clear()
+        self._tell_all(told)
         self._try(lambda: self._journal.ended("terminate" if at_once else "close"))
         self._try(self._say_stop)
         self._try(lambda: self._await_goodbyes(at_once))
@@ -311,8 +349,8 @@ class Dispatcher:
     def _try(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except (OSError, TakenOver, PoolError) as error:
-            log.warning("at the end of %s: %s", self._run.path, error)
+        except Exception as error:  # the steps behind it are to be tried too
+            log.warning("at the end of %s: %s: %s", self._run.path, type(error).__name__, error)
 
     def _say_stop(self) -> None:
         for link in self._links.values():
@@ -341,3 +379,13 @@ class Dispatcher:
             if self._backend.local:
                 self._take_news(now)  # an agent that was killed says nothing
             time.sleep(0.002)
+
+
+@atexit.register
+def _terminate_all() -> None:
+    """A program that ends leaves no job behind, whatever became of its pools."""
+    living = [dispatcher for dispatcher in _living if dispatcher.ours]
+    for dispatcher in living:
+        dispatcher.stop("terminate")
+    for dispatcher in living:
+        dispatcher.thread.join()

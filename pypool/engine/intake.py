@@ -5,7 +5,6 @@ Whether an answer counts is the dealer's decision; what it says is read by `outc
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from pypool.engine.calls import Call
@@ -32,6 +31,11 @@ class Intake:
         Read results; write down what was done with each task.
     linger : callable
         Seconds that an agent is to stay without work, by the seconds its element waited.
+
+    Attributes
+    ----------
+    mismatches : set of str
+        What agents said that run another Python or pypool.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class Intake:
         self._outcomes = outcomes
         self._journal = journal
         self._linger = linger
-        self.submitted_at = time.monotonic()
+        self.mismatches: set[str] = set()
 
     def take(self, link: Link, record: Record, now: float) -> bool:
         """Takes one record; False if it was the agent's last one."""
@@ -56,17 +60,20 @@ class Intake:
         if record.kind == records.RESULTS:
             self._results(link, record, now)
             return True
+        self._outcomes.settle(link)
         words = messages.unpack(record.payload)
         match record.kind:
             case records.HELLO:
                 link.host = words["host"]
                 self._deal.hello(link.key, words["slots"], now)
-                linger = self._linger(now - self.submitted_at)
+                linger = self._linger(now - link.since)
                 link.send(records.WELCOME, messages.pack({"linger": linger}))
             case records.BEAT:
                 self._deal.beat(link.key, words["read"], words["held"], now)
             case records.RETURNED:
-                self._deal.returned(link.key, words["ranges"], words["why"], record.key, now)
+                self._deal.returned(
+                    link.key, words["ranges"], words["why"], record.key, now, late=words["late"]
+                )
             case records.DEATH:
                 how = how_it_died(words)
                 self._deal.death(link.key, words["batch"], words["index"], how, now)
@@ -74,6 +81,8 @@ class Intake:
                 self._deal.goodbye(link.key, words["reason"], words["cut"], now)
                 return False
             case records.REFUSED:
+                if words["mismatch"]:
+                    self.mismatches.add(words["why"])
                 self._deal.unfit(link.key, words["why"])
                 return False
         return True

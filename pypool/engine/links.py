@@ -1,6 +1,7 @@
 """A link: both mailboxes of one agent, as the dispatcher uses them."""
 
 import os
+from contextlib import suppress
 
 from pypool.rundir import names
 from pypool.rundir.mailbox import (
@@ -58,10 +59,13 @@ class _Link:
         Its directory in the run directory.
     host : str
         Where the agent runs, once it has said hello.
+    since : float
+        When the element was asked for.
     """
 
-    def __init__(self, key: str, element: str, inbox: FileWriter | PipeWriter) -> None:
+    def __init__(self, key: str, element: str, inbox: FileWriter | PipeWriter, now: float) -> None:
         self.key = key
+        self.since = now
         self.element = element
         self.host = "a node"
         self._inbox = inbox
@@ -94,7 +98,8 @@ class FileLink(_Link):
 
     def __init__(self, run: RunDirectory, key: str, longest_sleep: float, now: float) -> None:
         element = f"{names.ELEMENTS}/{key}"
-        super().__init__(key, element, FileWriter(run.open_file, names.inbox(element), run.mark))
+        inbox = FileWriter(run.open_file, names.inbox(element), run.mark)
+        super().__init__(key, element, inbox, now)
         self.due = now
         self._run = run
         self._active = now
@@ -145,11 +150,18 @@ class PipeLink(_Link):
 
     due = float("inf")
 
-    def __init__(self, run: RunDirectory, key: str, element: str, inbox: int, outbox: int) -> None:
-        super().__init__(key, element, PipeWriter(inbox, run.mark))
+    def __init__(
+        self, run: RunDirectory, key: str, element: str, fds: tuple[int, int], now: float
+    ) -> None:
+        inbox, outbox = fds
+        super().__init__(key, element, PipeWriter(inbox, run.mark), now)
         self.fd = outbox
         self.inbox_fd = inbox
         self._outbox = PipeReader(outbox, run.mark)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):  # the agent is gone, as the end of its outbox will tell
+            self._inbox.flush()
 
     @property
     def ended(self) -> bool:

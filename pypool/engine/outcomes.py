@@ -1,6 +1,7 @@
 """From an entry in an outbox to what the caller gets: a value, or an exception with a note."""
 
 import signal
+from contextlib import suppress
 from multiprocessing import pool as stdlib_pool
 from typing import Any
 from zlib import crc32
@@ -29,7 +30,7 @@ class Outcomes:
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
-        self._parts: dict[tuple[str, int], int] = {}
+        self._parts: dict[str, dict[int, _Parts]] = {}
 
     def decode(self, link: Link, entry: Entry, call: Call) -> tuple[bool, Any]:
         """Whether the task succeeded, and its value or its exception.
@@ -50,11 +51,11 @@ class Outcomes:
             value = pickling.loads(body)
         except RunDirectoryError as error:
             return False, error
-        except Exception as error:
+        except BaseException as error:  # a SystemExit of that task, too: it is not our end
             task = call.task(entry.index)
             wrong = RemoteError(
                 f"{task} on {link.host} returned something that cannot be unpickled here: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {pickling.text_of(error)}"
             )
             wrong.__cause__ = error
             return False, wrong
@@ -69,7 +70,7 @@ class Outcomes:
                 f"{what} raised {told}, which cannot be rebuilt in this process; "
                 "its traceback stands below as the cause"
             )
-        error.__cause__ = RemoteTraceback(traceback)
+        pickling.set_cause(error, RemoteTraceback(traceback))
         first, size = entry.output
         where = f"{what} on {link.host}"
         if size:
@@ -86,15 +87,59 @@ class Outcomes:
             raise RunDirectoryError(f"the result in {self._run.path}/{name}: {error}") from error
         if len(body) != size or crc32(body) != check:
             raise RunDirectoryError(f"the result in {self._run.path}/{name} is damaged")
-        self._remove_parts_before(link, entry.slot, part)
+        parts = self._parts.setdefault(link.element, {}).setdefault(entry.slot, _Parts())
+        if parts.read(part, offset, size):
+            self._remove(name)
         return body
 
-    def _remove_parts_before(self, link: Link, slot: int, part: int) -> None:
-        """A worker goes on to a next part only when the one before is full and told of."""
-        last = self._parts.setdefault((link.element, slot), 1)
-        for old in range(last, part):
-            self._run.remove(names.data(link.element, slot, old))
-        self._parts[link.element, slot] = max(last, part)
+    def settle(self, link: Link) -> None:
+        """Removes the parts of dead workers: to be called at every record but results.
+
+        Only what was said of one flush comes in another order than it happened, and such a record
+        ends a flush: what its agent knew of any result before it has been read.
+        """
+        for slot, parts in self._parts.get(link.element, {}).items():
+            for part in parts.left_behind():
+                self._remove(names.data(link.element, slot, part))
+
+    def _remove(self, name: str) -> None:
+        with suppress(OSError):  # the result is here; the end of the run tries again
+            self._run.remove(name)
+
+
+class _Parts:
+    """What was read of the parts of one slot's data file.
+
+    A large result has a part of its own. Others share one: its last result is the one that
+    reaches the limit, and when as many bytes have been read as it ends at, they were all. Results
+    come in any order, for those of different calls are told of in groups. In a part that a dead
+    worker has begun the last one never comes, nor does the sum add up if an answer was not wanted.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, list[int]] = {}
+        self._newest = 0
+
+    def read(self, part: int, offset: int, size: int) -> bool:
+        """Counts a result; true if it was the last one of its part."""
+        if size >= names.OWN_PART:
+            return True
+        self._newest = max(self._newest, part)
+        count = self._open.setdefault(part, [0, -1])
+        count[0] += size
+        if offset + size >= names.PART_LIMIT:
+            count[1] = offset + size
+        if count[0] != count[1]:
+            return False
+        del self._open[part]
+        return True
+
+    def left_behind(self) -> list[int]:
+        """Shared parts before the newest: numbers grow, so no worker writes to them any more."""
+        old = [part for part in self._open if part < self._newest]
+        for part in old:
+            del self._open[part]
+        return old
 
 
 def unpicklable(reason: str, value: str) -> Exception:
@@ -129,5 +174,5 @@ def how_it_died(words: dict[str, Any]) -> str:
 
 
 def noted(error: BaseException, note: str) -> BaseException:
-    error.add_note(f"pypool: {note}")
+    pickling.add_note(error, f"pypool: {note}")
     return error

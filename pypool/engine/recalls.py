@@ -82,7 +82,7 @@ class Recalls:
             agent.asked = 0
 
     def _may_ask(self, agent: AgentBook, now: float) -> bool:
-        return not agent.asked and now >= agent.not_before
+        return not (agent.asked or agent.late) and now >= agent.not_before
 
     def _ask(self, agent: AgentBook, now: float) -> None:
         self._number += 1

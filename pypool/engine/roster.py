@@ -4,7 +4,7 @@ The roster judges agents by their silence and by what the scheduler lists. What 
 tasks of a lost agent is not its business.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from math import ceil
 
 from pypool.engine.actions import Action, Cancel, GiveUp, Policy, Submit
@@ -12,6 +12,9 @@ from pypool.engine.books import AgentBook
 
 EARLY_DEATHS = 3
 SUBMIT_AGAIN_SECONDS = 30.0
+WITHDRAWN_SECONDS = 60.0
+"""What was refused once is asked for again after so long, if somebody is there meanwhile."""
+
 FRESH_SECONDS = 5.0
 """An element submitted this short a time ago is counted as if it were there."""
 
@@ -30,9 +33,9 @@ class Roster:
     agents : dict of str to AgentBook
         Every element that may still speak, by its key.
     playing : dict of str to AgentBook
-        Those that can be dealt to.
+        Those that are there.
     playing_slots : int
-        Slots of those.
+        Slots of those that are not about to leave.
     """
 
     def __init__(self, policy: Policy, actions: list[Action]) -> None:
@@ -70,20 +73,40 @@ class Roster:
                 self.remove(agent)
         self.has_trouble(why)
 
+    def withdrawn(self, keys: Iterable[str], now: float) -> None:
+        """The scheduler does not take so many: these do not come, others may be there."""
+        for key in keys:
+            agent = self._pending.get(key)
+            if agent is not None:
+                self.remove(agent)
+        self._submit_not_before = now + WITHDRAWN_SECONDS
+
     def plays(self, key: str, slots: int | None, now: float) -> AgentBook:
         """The agent lives: it says hello, or beats although it was given up."""
         agent = self.agents.get(key)
         if agent is None:
             agent = self.agents[key] = AgentBook(key, self._policy.slots, now)
         self._leaves(agent)
+        agent.late = agent.late and slots is None
         agent.slots = slots or agent.slots
         agent.said_hello = True
         agent.lost = False
         agent.was_heard(now)
         self._early_deaths = 0
         self.playing[key] = agent
-        self.playing_slots += agent.slots
+        self.playing_slots += 0 if agent.late else agent.slots
         return agent
+
+    def is_late(self, agent: AgentBook) -> None:
+        """It begins nothing more: its place will be free, so it is not counted."""
+        if agent.key in self.playing and not agent.late:
+            self.playing_slots -= agent.slots
+        agent.late = True
+
+    @property
+    def late(self) -> list[AgentBook]:
+        """Those that are about to leave."""
+        return [agent for agent in self.playing.values() if agent.late]
 
     def lose(self, agent: AgentBook) -> None:
         """It plays no more, but may be heard again."""
@@ -98,7 +121,7 @@ class Roster:
 
     def _leaves(self, agent: AgentBook) -> None:
         self._pending.pop(agent.key, None)
-        if self.playing.pop(agent.key, None) is not None:
+        if self.playing.pop(agent.key, None) is not None and not agent.late:
             self.playing_slots -= agent.slots
 
     def early_death(self, agent: AgentBook, how: str) -> None:
@@ -165,20 +188,22 @@ class Roster:
 
     # -- asking for more
 
-    def order(self, open_tasks: int, now: float) -> None:
-        """Elements for what the open tasks can use, up to `processes` workers.
+    def order(self, open_tasks: int, workers: Callable[[], int], now: float) -> None:
+        """Elements for the workers that can be used, up to `processes`.
 
         After trouble they are asked for later. If nobody is there or comes, the callers are told.
         """
         if self._trouble:
             self._meet_trouble(open_tasks, now)
-        elif self._policy.submits and now >= self._submit_not_before:
-            self._submit_for(open_tasks)
+        elif self._policy.submits and open_tasks:
+            waits = now < self._submit_not_before and (self.playing or self._pending)
+            there = self.playing_slots + sum(agent.slots for agent in self._pending.values())
+            if not waits and there < min(self._policy.processes, open_tasks):
+                self._submit_for(workers(), there)
 
-    def _submit_for(self, open_tasks: int) -> None:
+    def _submit_for(self, workers: int, there: int) -> None:
         slots = self._policy.slots
-        there = self.playing_slots + sum(agent.slots for agent in self._pending.values())
-        usable = ceil((min(self._policy.processes, open_tasks) - there) / slots)
+        usable = ceil((min(self._policy.processes, workers) - there) / slots)
         room = (self._policy.processes - there) // slots
         elements = min(usable, room if there else max(room, 1))
         if elements > 0:

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from pypool.config import Options
+from pypool.engine.asking import Asking, Seldom
 from pypool.engine.journal import Journal
 from pypool.engine.links import FileLink, Link
-from pypool.errors import PoolError
+from pypool.errors import PoolError, SubmitError
 from pypool.rundir import names
 from pypool.rundir.run import RunDirectory
 from pypool.schedulers.base import Element, ElementState, Pending, Scheduler, wait
@@ -26,6 +27,8 @@ SUBMIT_PATIENCE = 10.0
 CANCEL_PATIENCE = 10.0
 SAY_AFTER = 60.0
 
+NOT_TAKEN_YET = ElementState("pending", "", "the scheduler has not answered the submission")
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -33,6 +36,13 @@ class Refused:
 
     keys: list[str]
     error: PoolError
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """The scheduler takes fewer elements at once: these will not come."""
+
+    keys: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,7 @@ class Ended:
     how: str
 
 
-News = Refused | Listed | Ended
+News = Refused | Shrunk | Listed | Ended
 
 
 @dataclass(slots=True)
@@ -59,15 +69,25 @@ class Submission:
 
     Attributes
     ----------
+    wanted, elements : int
+        Elements that were asked for at first, and now.
+    asking : Asking or None
+        Until the scheduler has given an id.
     job : str or None
-        The scheduler's id, once it has given one.
+        The scheduler's id.
+    over : set of int
+        Indexes of elements that will not be heard again.
+    why_fewer : str
+        The scheduler's words if it does not take as many as were wanted.
     """
 
     token: str
+    wanted: int
     elements: int
-    answer: Pending[str]
+    asking: Asking | None
     job: str | None = None
     over: set[int] = field(default_factory=set)
+    why_fewer: str = ""
 
     def key(self, index: int) -> str:
         return f"{self.token}/{index}"
@@ -89,12 +109,15 @@ class ClusterElements:
         self._journal = journal
         self._submissions: dict[str, Submission] = {}
         self._looking: Pending[dict[Element, ElementState]] | None = None
+        self._looked_for: set[str] = set()
         self._cancelling: list[Pending[None]] = []
         self._first_interval = scheduler.interval or options.scheduler_interval
         self._interval = self._first_interval
         self._look_at = 0.0
         self._say_at = 0.0
         self._waiting_since: float | None = None
+        self._no_answers = Seldom()
+        self._refusals = Seldom()
         self._last_end = ""
         self._last_over: Submission | None = None
         agents = -(-options.processes // options.workers_per_element)
@@ -113,15 +136,17 @@ class ClusterElements:
             self._run.make_file(names.inbox(element))
             self._run.make_file(names.outbox(element, 1))
             links.append(FileLink(self._run, f"{token}/{index}", self._longest_sleep, now))
-        self._journal.submitting(token, elements)
-        script = f"{self._run.path}/{names.JOB_SCRIPT}"
-        answer = self._scheduler.submit(script, token, elements)
-        self._submissions[token] = Submission(token, elements, answer)
+        self._submissions[token] = Submission(token, elements, elements, self._ask(token, elements))
         self._interval = self._first_interval
         self._look_at = now + self._interval
         self._waiting_since = now
         self._say_at = now + SAY_AFTER
         return links
+
+    def _ask(self, token: str, elements: int) -> Asking:
+        self._journal.submitting(token, elements)
+        script = f"{self._run.path}/{names.JOB_SCRIPT}"
+        return Asking(self._scheduler, script, token, elements, self._no_answers)
 
     def advance(self, now: float, asks: bool, awaited: Collection[str] = ()) -> Iterator[News]:
         """What has become known.
@@ -133,9 +158,10 @@ class ClusterElements:
         awaited : collection of str
             Elements that have not said hello.
         """
+        self._scheduler.tidy()
         for submission in list(self._submissions.values()):
-            if submission.job is None and submission.answer.done():
-                yield from self._take_answer(submission)
+            if submission.asking is not None:
+                yield from self._go_on_asking(submission, submission.asking, now)
         self._cancelling = [each for each in self._cancelling if not _is_over(each)]
         if self._looking is not None and self._looking.done():
             looking, self._looking = self._looking, None
@@ -159,19 +185,54 @@ class ClusterElements:
         return (
             self._looking is not None
             or bool(self._cancelling)
-            or any(each.job is None for each in self._submissions.values())
+            or any(each.asking and each.asking.in_command for each in self._submissions.values())
         )
 
-    def _take_answer(self, submission: Submission) -> Iterator[News]:
+    def _go_on_asking(self, submission: Submission, asking: Asking, now: float) -> Iterator[News]:
+        if self._drop_if_over(submission):
+            return
         try:
-            submission.job = submission.answer.value()
+            job = asking.advance(now)
         except PoolError as error:
-            del self._submissions[submission.token]
-            if not getattr(error, "unclear", False):
-                self._run.remove_tree(f"{names.ELEMENTS}/{submission.token}")
-            yield Refused(submission.keys, error)
+            yield self._take_refusal(submission, asking, error, now)
         else:
-            self._journal.submitted(submission.token, submission.job)
+            if job is not None:
+                self._take_job(submission, job)
+
+    def _take_job(self, submission: Submission, job: str) -> None:
+        submission.job, submission.asking = job, None
+        self._journal.submitted(submission.token, job)
+        if submission.why_fewer:
+            log.warning(
+                "%s takes %d of %d elements at once: %s; the others are asked for later",
+                self._scheduler.name,
+                submission.elements,
+                submission.wanted,
+                submission.why_fewer,
+            )
+
+    def _take_refusal(
+        self, submission: Submission, asking: Asking, error: PoolError, now: float
+    ) -> News:
+        """Half of the elements if the scheduler may take those, else none."""
+        words = error.words if isinstance(error, SubmitError) and error.words else str(error)
+        keys = submission.keys
+        if isinstance(error, SubmitError) and error.too_many and submission.elements > 1:
+            submission.elements //= 2
+            submission.why_fewer = words
+            submission.asking = self._ask(submission.token, submission.elements)
+            return Shrunk(keys[submission.elements :])
+        del self._submissions[submission.token]
+        if not asking.ever_in_doubt:
+            self._run.remove_tree(f"{names.ELEMENTS}/{submission.token}")
+        if self._submissions:
+            self._refusals.warn(
+                now,
+                "%s refuses more elements: %s; those that are there go on, it is asked again later",
+                self._scheduler.name,
+                words,
+            )
+        return Refused(keys, error)
 
     def _look(self, now: float) -> None:
         jobs = [each.job for each in self._submissions.values() if each.job is not None]
@@ -180,6 +241,7 @@ class ClusterElements:
         if self._look_at > self._say_at > now:
             self._look_at = self._say_at  # nobody waits for longer without a word
         if jobs:
+            self._looked_for = set(jobs)
             self._looking = self._scheduler.queue(jobs)
 
     def _take_states(
@@ -189,23 +251,32 @@ class ClusterElements:
         reasons: set[str] = set()
         for submission in list(self._submissions.values()):
             for index in range(submission.elements):
-                state = states.get((submission.job or "", index))
-                if state is None or index in submission.over:
+                if index in submission.over:
+                    continue
+                key = submission.key(index)
+                state = self._state(submission, index, states)
+                if state is None:
                     continue
                 if state.phase == "ended":
                     submission.over.add(index)
                     self._last_end = f"{state.word} {state.reason}".strip()
-                    yield Ended(submission.key(index), state.word)
-                else:
-                    key = submission.key(index)
-                    listed[key] = state.phase
-                    if state.phase == "pending":
-                        reasons.add(state.reason or "no reason given")
-                    elif key in awaited:
-                        reasons.add("elements run but have not said hello yet")
+                    yield Ended(key, state.word)
+                    continue
+                listed[key] = state.phase
+                if state.phase == "pending":
+                    reasons.add(state.reason or "no reason given")
+                elif key in awaited:
+                    reasons.add("elements run but have not said hello yet")
             self._drop_if_over(submission)
         self._say_what_is_waited_for(reasons, now)
         yield Listed(listed)
+
+    def _state(
+        self, submission: Submission, index: int, states: dict[Element, ElementState]
+    ) -> ElementState | None:
+        if submission.job is None or submission.job not in self._looked_for:
+            return NOT_TAKEN_YET  # nobody has asked for it, so its absence means nothing
+        return states.get((submission.job, index))
 
     def _say_what_is_waited_for(self, reasons: set[str], now: float) -> None:
         if reasons and now >= self._say_at and self._waiting_since is not None:
@@ -241,16 +312,21 @@ class ClusterElements:
             submission.over.add(int(index))
             self._drop_if_over(submission)
 
-    def _drop_if_over(self, submission: Submission) -> None:
-        if len(submission.over) == submission.elements:
-            self._submissions.pop(submission.token, None)
-            self._last_over = submission
+    def _drop_if_over(self, submission: Submission) -> bool:
+        asked = submission.asking is not None and submission.asking.in_command
+        if asked or len(submission.over) < submission.elements:
+            return False
+        self._submissions.pop(submission.token, None)
+        self._last_over = submission
+        if submission.job is not None:
+            self._scheduler.forget(submission.job)
+        return True
 
     def end(self, keys_pending: list[str], at_once: bool) -> None:
         """At the end of the run: cancels what is pending, or everything, and waits for that."""
         for submission in self._submissions.values():
-            if submission.job is None:
-                self._await_job(submission)
+            if submission.asking is not None:
+                self._await_job(submission, submission.asking)
         jobs = [each.job for each in self._submissions.values() if each.job is not None]
         if at_once:
             if jobs:
@@ -265,18 +341,15 @@ class ClusterElements:
         self._cancelling = []
         wait(self._scheduler.settle(), CANCEL_PATIENCE)
 
-    def _await_job(self, submission: Submission) -> None:
+    def _await_job(self, submission: Submission, asking: Asking) -> None:
         """A submission in flight is waited for; after that its elements find `stop` and leave."""
-        try:
-            submission.job = wait(submission.answer, SUBMIT_PATIENCE)
-        except PoolError:
-            return
-        if submission.job is None:
+        submission.job = asking.last_word(SUBMIT_PATIENCE)
+        if submission.job is None and asking.in_doubt:
             log.warning(
-                "the scheduler has not answered a submission for %.0f s; if it took it, the job is "
-                "called pypool-%s and ends by itself",
-                SUBMIT_PATIENCE,
-                submission.token,
+                "%s has not answered a submission; if it took the job, its elements leave by "
+                "themselves as soon as they start. To cancel them before:\n    %s",
+                self._scheduler.name,
+                self._scheduler.cancel_by_hand(submission.token),
             )
 
     # -- for messages

@@ -23,11 +23,19 @@ from pypool.rundir.run import RunDirectory
 START = Path(__file__).parents[1] / "worker" / "start.py"
 PATIENCE = 5.0
 
+MEMORY = "/dev/shm"
+MEMORY_BYTES = 1 << 30
+"""So much has to be free there; containers often have 64 MiB in all."""
+
 
 def private_directory() -> str:
-    """Where batches and large results of local pools lie: in memory, if there is such a place."""
-    memory = "/dev/shm"
-    return memory if os.access(memory, os.W_OK) else tempfile.gettempdir()
+    """Where batches and large results of local pools lie: in memory, if there is room enough."""
+    try:
+        room = os.statvfs(MEMORY)
+    except OSError:
+        return tempfile.gettempdir()
+    roomy = room.f_bavail * room.f_frsize >= MEMORY_BYTES
+    return MEMORY if roomy and os.access(MEMORY, os.W_OK) else tempfile.gettempdir()
 
 
 _here: weakref.WeakSet[LocalElements] = weakref.WeakSet()
@@ -64,7 +72,7 @@ class LocalElements:
         )
         os.close(its_inbox)
         os.close(its_outbox)
-        self._links[key] = PipeLink(self._run, key, element, inbox, outbox)
+        self._links[key] = PipeLink(self._run, key, element, (inbox, outbox), now)
         return [self._links[key]]
 
     def advance(self, now: float, asks: bool, awaited: Collection[str] = ()) -> Iterator[News]:
@@ -105,6 +113,7 @@ def _let_go() -> None:
     for elements in _here:
         for link in elements._links.values():
             link.close()
+        elements._links.clear()  # a fork of the fork has nothing to let go
 
 
 os.register_at_fork(after_in_child=_let_go)

@@ -29,6 +29,9 @@ VOID = 3
 _INLINE = 0
 _DATA_FILE = 1
 
+WRITING = b"writing"
+"""What the driver's beat says while a large batch is on its way: agents do not leave."""
+
 DEFAULT_LINGER = 30.0
 
 

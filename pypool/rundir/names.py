@@ -18,6 +18,9 @@ SCHEDULER = "scheduler"
 PART_LIMIT = 64 << 20
 """Bytes after which an outbox, a data file or a file of small batches goes on in a next part."""
 
+OWN_PART = 4 << 20
+"""Results of so many bytes and more have a data part of their own, which goes when it is read."""
+
 INLINE_LIMIT = 64 << 10
 """Results and batches of this many bytes and more get a file of their own."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Iterable
@@ -71,6 +72,11 @@ def prepare_work_dir(work_dir: str) -> None:
     check_parents(work_dir)
     if not os.access(work_dir, os.W_OK | os.X_OK):
         raise RunDirectoryError(f"work_dir {work_dir} cannot be written by this user.")
+
+
+def is_run_name(name: str) -> bool:
+    """Whether a directory of this name may be a run, as `RunDirectory.create` calls them."""
+    return re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", name) is not None
 
 
 class RunDirectory:

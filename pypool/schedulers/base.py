@@ -5,6 +5,7 @@ whether it is there. A command that does not end within its time limit is killed
 "no answer", which is evidence of nothing.
 """
 
+import errno
 import logging
 import os
 import shlex
@@ -14,7 +15,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import IO, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -37,18 +38,27 @@ class Completed:
     ----------
     code : int or None
         Its exit code; None if it was killed because its time was over.
+    not_run : int
+        The errno by which it could not even be started, or 0.
     """
 
     argv: tuple[str, ...]
     code: int | None
     stdout: str
     stderr: str
+    not_run: int = 0
 
     def told(self) -> str:
         """The command and what came back, for a message."""
         end = "was killed: no answer in time" if self.code is None else f"exit code {self.code}"
         said = (self.stderr.strip() + "\n" + self.stdout.strip()).strip() or "(it said nothing)"
         return f"    {shlex.join(self.argv)}\n{end}:\n    " + said.replace("\n", "\n    ")
+
+
+SHORTAGES = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.ENOSPC}
+)
+"""Why a command cannot be started now, though it may be later."""
 
 
 class CommandError(PoolError):
@@ -103,12 +113,19 @@ class Command(Generic[T]):
         self._argv = tuple(argv)
         self._read = read
         self._deadline = time.monotonic() + timeout
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the command
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._completed: Completed | None = None
         log.debug("runs %s", shlex.join(self._argv))
         try:
-            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+            self._start(environment)
+        except OSError as error:
+            told = f"cannot be run: {error.strerror}"
+            self._completed = Completed(self._argv, 127, "", told, error.errno or -1)
+
+    def _start(self, environment: Mapping[str, str]) -> None:
+        with ExitStack() as on_failure:
+            self._output = on_failure.enter_context(tempfile.TemporaryFile())
+            self._errors = on_failure.enter_context(tempfile.TemporaryFile())
+            self._process = subprocess.Popen(
                 self._argv,
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
@@ -116,15 +133,10 @@ class Command(Generic[T]):
                 env=dict(environment),
                 start_new_session=True,
             )
-        except OSError as error:
-            self._process = None
-            told = f"cannot be run: {error.strerror}"
-            self._completed = Completed(self._argv, 127, "", told)
-            self._output.close()
-            self._errors.close()
+            on_failure.pop_all()  # the files live as long as the command
 
     def done(self) -> bool:
-        if self._completed is None and self._process is not None:
+        if self._completed is None:
             code = self._process.poll()
             if code is None and time.monotonic() > self._deadline:
                 _kill_all(self._process)
@@ -185,7 +197,17 @@ class Scheduler(ABC):
 
     @abstractmethod
     def submit(self, script: str, token: str, elements: int) -> Pending[str]:
-        """Submits an array of the job script; gives the job id, or raises SubmitError."""
+        """Submits an array of the job script; gives the job id, or raises SubmitError.
+
+        Whatever is wrong is raised by the answer, never here.
+        """
+
+    @abstractmethod
+    def find(self, token: str) -> Pending[str | None]:
+        """The id of the job that was submitted with this token, if there is one.
+
+        Raises CommandError if that cannot be known now.
+        """
 
     @abstractmethod
     def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
@@ -194,6 +216,16 @@ class Scheduler(ABC):
     @abstractmethod
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         """Cancels whole jobs and single elements, with one command."""
+
+    @abstractmethod
+    def cancel_by_hand(self, token: str) -> str:
+        """The command by which the user cancels the job of this token."""
+
+    def forget(self, job: str) -> None:  # noqa: B027 - most schedulers remember by themselves
+        """All elements of the job are over: it will not be asked for any more."""
+
+    def tidy(self) -> None:  # noqa: B027
+        """Is called often: what ended processes have left here is cleared away."""
 
     def settle(self) -> Pending[None]:
         """What is to be waited for when all agents have left."""

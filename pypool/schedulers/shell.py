@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from pypool.errors import SubmitError
 from pypool.schedulers.base import (
+    SHORTAGES,
     Answered,
     Element,
     ElementState,
@@ -25,6 +26,9 @@ KILL_AFTER = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 
 
+_Process = subprocess.Popen[bytes]
+
+
 class Shell(Scheduler):
     """See the module."""
 
@@ -32,33 +36,40 @@ class Shell(Scheduler):
     interval: ClassVar[float | None] = 0.2
 
     def __init__(self) -> None:
-        self._elements: dict[Element, subprocess.Popen[bytes]] = {}
+        self._elements: dict[Element, _Process] = {}
+        self._forgotten: list[_Process] = []
 
     def submit(self, script: str, token: str, elements: int) -> Pending[str]:
-        for index in range(elements):
-            log = Path(script).parent / "scheduler" / self.log_file(token, index)
-            try:
-                with log.open("ab") as output:
-                    self._elements[token, index] = subprocess.Popen(
-                        ["/bin/bash", script, token],
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        env=clean_environment() | {"PYPOOL_ELEMENT": str(index)},
-                        start_new_session=True,
-                    )
-            except OSError as error:
-                raise SubmitError(f"/bin/bash {script} cannot be run: {error}") from error
+        started: list[_Process] = []
+        try:
+            for index in range(elements):
+                started.append(_start(script, token, index, self.log_file(token, index)))
+        except OSError as error:
+            failure = SubmitError(f"/bin/bash {script} cannot be run: {error}")
+            failure.words = str(error)
+            # who was started has taken its place in the run directory: it cannot be had twice
+            failure.temporary = error.errno in SHORTAGES and not started
+            return _Failed(failure, _Ending(started))
+        self._elements |= {(token, index): process for index, process in enumerate(started)}
         return Answered(token)
 
+    def find(self, token: str) -> Pending[str | None]:
+        return Answered(token if (token, 0) in self._elements else None)
+
     def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
-        return Answered(
-            {
-                element: _state(process)
-                for element, process in self._elements.items()
-                if element[0] in jobs
-            }
-        )
+        states = {element: _state(process) for element, process in self._elements.items()}
+        return Answered({each: state for each, state in states.items() if each[0] in jobs})
+
+    def forget(self, job: str) -> None:
+        gone = [element for element in self._elements if element[0] == job]
+        self._forgotten += [self._elements.pop(element) for element in gone]
+
+    def tidy(self) -> None:
+        if self._forgotten:
+            self._forgotten = [each for each in self._forgotten if each.poll() is None]
+
+    def cancel_by_hand(self, token: str) -> str:
+        return f"pkill -f {token}"
 
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         return _Ending(
@@ -70,13 +81,13 @@ class Shell(Scheduler):
         )
 
     def settle(self) -> Pending[None]:
-        return _Ending(list(self._elements.values()), at_once=False)
+        return _Ending([*self._elements.values(), *self._forgotten], at_once=False)
 
 
 class _Ending:
     """SIGTERM now, if they are not leaving anyway; SIGKILL for whoever stays some seconds more."""
 
-    def __init__(self, processes: list[subprocess.Popen[bytes]], at_once: bool = True) -> None:
+    def __init__(self, processes: list[_Process], at_once: bool = True) -> None:
         self._processes = processes
         self._deadline = time.monotonic() + KILL_AFTER
         if at_once:
@@ -96,7 +107,33 @@ class _Ending:
                 os.killpg(process.pid, number)
 
 
-def _state(process: subprocess.Popen[bytes]) -> ElementState:
+class _Failed:
+    """A submission that did not work, once those that had been started are gone."""
+
+    def __init__(self, error: SubmitError, ending: _Ending) -> None:
+        self._error = error
+        self._ending = ending
+
+    def done(self) -> bool:
+        return self._ending.done()
+
+    def value(self) -> str:
+        raise self._error
+
+
+def _start(script: str, token: str, index: int, log: str) -> _Process:
+    with (Path(script).parent / "scheduler" / log).open("ab") as output:
+        return subprocess.Popen(
+            ["/bin/bash", script, token],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=clean_environment() | {"PYPOOL_ELEMENT": str(index)},
+            start_new_session=True,
+        )
+
+
+def _state(process: _Process) -> ElementState:
     code = process.poll()
     if code is None:
         return ElementState("running", "RUNNING")

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pypool.errors import SubmitError
 from pypool.schedulers.base import (
+    SHORTAGES,
     Command,
     CommandError,
     Completed,
@@ -51,6 +52,29 @@ STATES: dict[str, tuple[Phase, str]] = {
     "REVOKED": ("ended", "revoked"),
 }
 
+# sbatch's words, slurm_errno.c. After a time-out on the wire an array was seen to run all the same
+UNCLEAR = (
+    "timed out",
+    "Zero Bytes were transmitted or received",
+    "Connection reset by peer",
+    "Broken pipe",
+)
+TEMPORARY = (
+    "Unable to contact slurm controller",
+    "Resource temporarily unavailable",
+    "Slurm temporarily unable to accept job",
+    "Slurm backup controller in standby mode",
+)
+TOO_MANY = (
+    "Invalid job array specification",  # more than MaxArraySize
+    "MaxArraySize",
+    "QOSMaxSubmitJob",
+    "QOSGrpSubmitJob",
+    "AssocMaxSubmitJobLimit",
+    "AssocGrpSubmitJobsLimit",
+    "Job violates accounting/QOS policy",
+)
+
 _unknown_words: set[str] = set()
 
 
@@ -70,6 +94,11 @@ class Slurm(Scheduler):
         ]
         return Command(argv, clean_environment(), lambda done: read_submission(done, script))
 
+    def find(self, token: str) -> Pending[str | None]:
+        name = f"--name=pypool-{token}"
+        argv = ["squeue", "--noheader", "--states=all", name, "--format=%F"]
+        return Command(argv, clean_environment(), read_found)
+
     def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
         argv = [
             "squeue",
@@ -84,6 +113,9 @@ class Slurm(Scheduler):
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         argv = ["scancel", *jobs, *(f"{job}_{index}" for job, index in elements)]
         return Command(argv, clean_environment(), read_cancellation)
+
+    def cancel_by_hand(self, token: str) -> str:
+        return f"scancel --name=pypool-{token}"
 
     def explain(self, job: str) -> Pending[str]:
         argv = ["sacct", "-X", "-n", "-P", "-j", job, "-o", "JobID,State,ExitCode,NodeList,Reason"]
@@ -100,13 +132,43 @@ def read_submission(done: Completed, script: str) -> str:
     job = done.stdout.strip().split(";")[0]
     if done.code == 0 and job.isdigit():
         return job
+    if done.not_run and done.not_run not in SHORTAGES:
+        raise SubmitError(
+            f"Slurm's sbatch is missing on this machine. What was run:\n{done.told()}\n"
+            "Start the program where jobs are submitted, usually a login node, or load the "
+            "module that brings Slurm's commands."
+        )
     error = SubmitError(
         f"Slurm did not take the job. What was run:\n{done.told()}\n"
         f"The job script is {script}: correct the options of the pool, or try by hand."
     )
-    # after a time-out on the wire an array was seen to run all the same
-    error.unclear = done.code is None or "timed out" in done.stderr
+    _classify(error, done)
     raise error
+
+
+def _classify(error: SubmitError, done: Completed) -> None:
+    killed = done.code is None or done.code < 0
+    error.words = " / ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
+    if killed:
+        error.words = f"sbatch was killed before it gave an answer {error.words}".strip()
+    error.unclear = killed or (done.code != 0 and _says(done, UNCLEAR))
+    error.temporary = not error.unclear and (bool(done.not_run) or _says(done, TEMPORARY))
+    error.too_many = not error.unclear and _says(done, TOO_MANY)
+
+
+def _says(done: Completed, texts: tuple[str, ...]) -> bool:
+    return any(text in done.stderr for text in texts)
+
+
+def read_found(done: Completed) -> str | None:
+    """The id of the job that squeue was asked for by its name: of several the oldest."""
+    if done.code != 0:
+        raise CommandError(f"Slurm gives no answer. What was run:\n{done.told()}")
+    words = [line.strip() for line in done.stdout.splitlines()]
+    jobs = {word for word in words if word and not word.startswith("CLUSTER: ")}
+    if not all(job.isdecimal() for job in jobs):
+        raise CommandError(f"Slurm's answer cannot be read. What was run:\n{done.told()}")
+    return min(jobs, key=int, default=None)
 
 
 def read_queue(done: Completed) -> dict[Element, ElementState]:

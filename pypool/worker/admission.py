@@ -23,13 +23,13 @@ def main(argv: list[str]) -> int:
         if pipes is None and not own(run, element):
             print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
             return OWNED
-        why = unfit(run)
+        why, mismatch = unfit(run)
         sys.path[:] = run.info["sys_path"]
         agent = Agent(run, element, pipes)
         if why is None:
             code = agent.play()
         else:
-            agent.refuse(why)
+            agent.refuse(why, mismatch)
             code = REFUSED
     except TakenOver as error:
         print(f"pypool: {error}", file=sys.stderr)
@@ -37,10 +37,8 @@ def main(argv: list[str]) -> int:
     except (OSError, RunDirectoryError) as error:
         print(f"pypool: {error}", file=sys.stderr)
         return REFUSED
-    if pipes is not None:
-        import shutil
-
-        shutil.rmtree(run.path, ignore_errors=True)  # the driver has stopped or is gone
+    if pipes is not None and agent.run_is_over:
+        run.remove_tree("")
     return code
 
 
@@ -55,8 +53,11 @@ def own(run: RunDirectory, element: str) -> bool:
     return True
 
 
-def unfit(run: RunDirectory) -> str | None:
-    """Why this process cannot serve the run; None if it can, and then it is where the driver is."""
+def unfit(run: RunDirectory) -> tuple[str | None, bool]:
+    """Why this process cannot serve the run, and whether that is for a version's sake.
+
+    If it can, it is in the driver's working directory then.
+    """
     info = run.info
     host = os.uname().nodename
     here, there = sys.version_info[:2], tuple(info["python_version"])
@@ -64,17 +65,17 @@ def unfit(run: RunDirectory) -> str | None:
         return (
             f"Python {here[0]}.{here[1]} ({sys.executable}) runs on {host}, the driver runs "
             f"Python {there[0]}.{there[1]}: what one pickles the other may not read"
-        )
+        ), True
     if info["pypool"] != VERSION:
         return (
             f"pypool {VERSION} ({os.path.dirname(names.__file__)}) runs on {host}, "
             f"the driver runs pypool {info['pypool']}"
-        )
+        ), True
     try:
         os.chdir(info["directory"])
     except OSError as error:
         return (
             f"the driver's working directory {info['directory']} cannot be entered on {host}: "
             f"{error.strerror}"
-        )
-    return None
+        ), False
+    return None, False

@@ -85,10 +85,15 @@ class Agent:
                 self._collect()
         return self._leave()
 
-    def refuse(self, why: str) -> None:
+    @property
+    def run_is_over(self) -> bool:
+        """The driver has stopped or is gone."""
+        return self._reason in ("stop", "orphan")
+
+    def refuse(self, why: str, mismatch: bool = False) -> None:
         """Says why no task can be run here, and leaves."""
         print(f"pypool: {why}", file=sys.stderr, flush=True)
-        self._mail.put(records.REFUSED, {"why": why})
+        self._mail.put(records.REFUSED, {"why": why, "mismatch": mismatch})
         self._mail.flush(time.monotonic())
         self._reason = "refused"
 
@@ -142,8 +147,8 @@ class Agent:
             self._reason = "time"
         elif not self._held and now - mail.active > self._linger:
             mail.read_driver(now)
-            if mail.driver_busy:
-                mail.active = now  # it is writing a batch
+            if mail.driver_writes:
+                mail.active = now
             else:
                 self._reason = "idle"
 
@@ -199,7 +204,7 @@ class Agent:
     def _feed(self, now: float) -> None:
         """One message to each slot that wants one, again and again until none does."""
         if self._todo and self._is_late(now):
-            self._return_unbegun(0)
+            self._return_unbegun(0, late=True)
         if self._mail.trouble_since is not None:
             return
         fed = True
@@ -223,21 +228,23 @@ class Agent:
             self._todo.popleft()
         return True
 
-    def _return_unbegun(self, asked: int) -> None:
+    def _return_unbegun(self, asked: int, late: bool = False) -> None:
         """Gives back everything that no worker has read."""
         pieces = list(self._todo)
         self._todo.clear()
         for slot in self._slots:
             if slot.pid:
                 pieces += slot.take_back()
-        self._return(pieces, asked)
+        self._return(pieces, asked, late=late)
 
-    def _return(self, pieces: list[Piece], asked: int = 0, why: str = "") -> None:
+    def _return(
+        self, pieces: list[Piece], asked: int = 0, why: str = "", late: bool = False
+    ) -> None:
         ranges = [[piece.held.share.batch, piece.first, piece.last] for piece in pieces]
         for piece in pieces:
             self._answered(piece.held, piece.last - piece.first)
         for start in range(0, len(ranges) or 1, 1000):
-            words = {"ranges": ranges[start : start + 1000], "why": why}
+            words = {"ranges": ranges[start : start + 1000], "why": why, "late": late}
             self._mail.put(records.RETURNED, words, key=asked)
 
     # -- what comes from the slots

@@ -11,7 +11,7 @@ import sys
 
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader, OutboxWriter, PipeReader, PipeWriter
-from pypool.rundir.messages import pack
+from pypool.rundir.messages import WRITING, pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Mail:
         The other end of a pipe is gone.
     trouble_since : float or None
         Since when the disk has refused.
-    stopped, driver_busy : bool
+    stopped, driver_writes : bool
         What the driver's file says.
     driver_seen : float
         When it last said something.
@@ -53,7 +53,7 @@ class Mail:
         agents = int(run.info["elements"])
         self.pipes = pipes
         self.active = self.due = self.driver_seen = now
-        self.broken = self.stopped = self.driver_busy = False
+        self.broken = self.stopped = self.driver_writes = False
         self.trouble_since: float | None = None
         self._inbox: FileReader | PipeReader
         self._outbox: OutboxWriter | PipeWriter
@@ -82,6 +82,9 @@ class Mail:
         except OSError as error:
             self._trouble(now, error)
             found = []
+        else:
+            if not self._outbox.waiting:
+                self.trouble_since = None
         if found:
             self.active = now
         if isinstance(self._inbox, PipeReader) and self._inbox.ended:
@@ -98,7 +101,7 @@ class Mail:
         return min(max((now - self.active) / 10, SHORTEST_SLEEP), self._longest_sleep)
 
     def read_driver(self, now: float) -> None:
-        """Whether the driver lives, is busy, or has stopped."""
+        """Whether the driver lives, is writing a batch, or has stopped."""
         if self.pipes is not None:
             return
         try:
@@ -107,7 +110,7 @@ class Mail:
             return
         for record in found:
             self.driver_seen = now
-            self.driver_busy = record.payload == b"busy"
+            self.driver_writes = record.payload == WRITING
             self.stopped = self.stopped or record.kind == records.STOP
 
     # -- what goes out

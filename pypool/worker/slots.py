@@ -17,7 +17,7 @@ from mmap import mmap
 from pypool.rundir import names
 from pypool.rundir.messages import ENTRY_SIZE, VOID, Share, cut_entries
 from pypool.rundir.run import RunDirectory
-from pypool.worker.worker import PAGE, Worker, become_worker
+from pypool.worker.worker import PAGE, PAGE_BYTES, Worker, become_worker
 
 AHEAD_SECONDS = 0.002
 """How much work a slot is given in advance."""
@@ -65,6 +65,12 @@ class Piece:
         self.first = first
         self.last = last
 
+    @property
+    def name(self) -> tuple[int, int, int, int]:
+        """What its message says."""
+        share = self.held.share
+        return share.batch, self.first, self.last, share.attempt
+
 
 class Outcome:
     """What a slot has to say of one task."""
@@ -104,7 +110,7 @@ class Slot:
         self._element = element
         self._prints_to_file = prints_to_file
         self._left = b""
-        self._page = mmap(-1, PAGE.size)
+        self._page = mmap(-1, PAGE_BYTES)
         self._packets_in = self._packets_kept = self.outcomes = -1
 
     def start(
@@ -114,7 +120,7 @@ class Slot:
 
         The agent is single-threaded, so a fork is safe.
         """
-        self._page[:] = bytes(PAGE.size)
+        self._page[: PAGE.size] = bytes(PAGE.size)
         worker_packets, self._packets_in = packet_pipe()
         self.outcomes, worker_outcomes = os.pipe()
         os.set_blocking(self.outcomes, False)
@@ -185,8 +191,9 @@ class Slot:
     def receive(self) -> list[Outcome]:
         """Outcomes that have come since the last call."""
         data = self._read()
-        if not data:
-            return []
+        return self._whole(data) if data else []
+
+    def _whole(self, data: bytes) -> list[Outcome]:
         self._left += data
         cut, done = cut_entries(self._left)
         self._left = self._left[done:]
@@ -210,8 +217,11 @@ class Slot:
         return Outcome(piece.held, index, entry, seconds)
 
     def take_back(self) -> list[Piece]:
-        """Reads again what the worker has not read, and gives it back."""
-        count = 0
+        """Reads again what the worker has not read, and gives it back.
+
+        The worker may read at the same time, so any message may be missing, not only the first.
+        """
+        unread = []
         while True:
             try:
                 packet = os.read(self._packets_kept, 4096)
@@ -219,8 +229,19 @@ class Slot:
                 break
             if not packet:
                 break
-            count += 1
-        return [self.outstanding.pop() for _ in range(count)][::-1]
+            share = Share.unpack(packet)
+            unread.append((share.batch, share.first, share.last, share.attempt))
+        taken: list[Piece] = []
+        kept: list[Piece] = []
+        while self.outstanding:
+            piece = self.outstanding.pop()
+            if unread and piece.name == unread[-1]:
+                unread.pop()
+                taken.append(piece)
+            else:
+                kept.append(piece)
+        self.outstanding.extend(reversed(kept))
+        return taken[::-1]
 
     def at_work(self) -> tuple[Held, int, float] | None:
         """The share and index of the task at work and its seconds so far."""
@@ -234,9 +255,9 @@ class Slot:
 
     def bury(self) -> tuple[list[Outcome], tuple[Held, int, float] | None, list[Piece]]:
         """After the worker's death: last outcomes, the task it died with, what it had not begun."""
-        outcomes = []
-        while more := self.receive():
-            outcomes += more
+        outcomes: list[Outcome] = []
+        while data := self._read():  # which may end in the middle of one
+            outcomes += self._whole(data)
         victim = self.at_work()
         if victim is not None:
             piece = self.outstanding[0]

@@ -8,6 +8,8 @@ what the tasks need, nothing else.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import resource
 import select
@@ -17,7 +19,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from mmap import mmap
 from zlib import crc32
 
@@ -36,8 +38,17 @@ if TYPE_CHECKING:
 PAGE = struct.Struct("<BxxxIId")
 """At work (1) or not, batch, index, since when by the monotonic clock."""
 
+PART = struct.Struct("<I")
+"""Behind that: the last data part begun in this slot; it stays when a worker dies."""
+
+PAGE_BYTES = PAGE.size + PART.size
+
 FUNCTIONS_KEPT = 8
 PATIENCE = 2.0
+DISK_PATIENCE = 600.0
+DISK_PAUSE = 1.0
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+"""What a disk says that may do again what it was asked."""
 
 
 class _DiskTrouble(Exception):
@@ -92,7 +103,7 @@ class Worker:
         self._batch: BatchReader | None = None
         self._batch_fd = -1
         self._functions: dict[bytes, Callable[..., Any]] = {}
-        self._data = DataFile(run, element, slot)
+        self._data = DataFile(run, element, slot, page)
 
     def serve(self) -> NoReturn:
         """Works until the agent closes the pipe."""
@@ -112,12 +123,14 @@ class Worker:
         PAGE.pack_into(self._page, 0, 1, share.batch, share.first, time.monotonic())
         try:
             batch = patiently(lambda: self._open_batch(share))
-            items = patiently(lambda: batch.items(share.first, share.last))
+            with _disk_trouble():
+                items = patiently(lambda: batch.items(share.first, share.last))
             for index, item in enumerate(items, share.first):
                 PAGE.pack_into(self._page, 0, 1, share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
                 self._page[0] = 0
         except (_DiskTrouble, BatchDamaged) as error:
+            self._close_batch()  # it is opened anew next time
             reason = f"{os.uname().nodename}: {error}".encode()[:1000]
             index = PAGE.unpack_from(self._page)[2]
             self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
@@ -137,7 +150,8 @@ class Worker:
             raise
         except BaseException as error:
             if loading is not None:
-                error.add_note(f"pypool: {loading} could not be unpickled in the worker")
+                note = f"pypool: {loading} could not be unpickled in the worker"
+                pickling.add_note(error, note)
             outcome, body = ERROR, pickled_error(error)
         else:
             outcome, body = pickled_value(value)
@@ -167,8 +181,11 @@ class Worker:
         )
 
     def _send(self, entry: bytes) -> None:
-        while entry:
-            entry = entry[os.write(self._outbox, entry) :]
+        try:
+            while entry:
+                entry = entry[os.write(self._outbox, entry) :]
+        except BrokenPipeError:
+            os._exit(1)  # the agent is gone, and there is nobody to tell
 
     def _printed(self) -> int:
         """How much this slot has printed so far, in bytes."""
@@ -183,14 +200,16 @@ class Worker:
         if self._batch is None or self._batch.number != share.batch:
             self._close_batch()
             with _disk_trouble():
-                self._batch_fd = self._run.open_file(names.batches(share.file), os.O_RDONLY)
+                fd = self._run.open_file(names.batches(share.file), os.O_RDONLY)
+                self._batch_fd = above_standard(fd)
                 self._batch = BatchReader(self._batch_fd, self._run.mark, share.batch, share.offset)
         return self._batch
 
     def _close_batch(self) -> None:
-        if self._batch_fd >= 0:
-            os.close(self._batch_fd)
-        self._batch, self._batch_fd = None, -1
+        fd, self._batch, self._batch_fd = self._batch_fd, None, -1
+        if fd >= 0:
+            with suppress(OSError):  # a task has closed it
+                os.close(fd)
 
     def _function(self, digest: bytes) -> Callable[..., Any]:
         """The function, loaded at most once while it stays among the last ones used."""
@@ -212,35 +231,91 @@ class Worker:
 
 
 class DataFile:
-    """Where a worker lays results that are too large for a record."""
+    """Where a worker lays results that are too large for a record.
 
-    def __init__(self, run: RunDirectory, element: str, slot: int) -> None:
+    One of OWN_PART bytes and more has a part of its own. The others share one, up to the one that
+    reaches PART_LIMIT. Part numbers grow and are never used again, not by the next worker either:
+    the last one is kept in the page shared with the agent.
+    """
+
+    def __init__(self, run: RunDirectory, element: str, slot: int, page: mmap) -> None:
         self._run = run
         self._element = element
         self._slot = slot
+        self._page = page
         self._part = 0
         self._size = names.PART_LIMIT
 
     def append(self, body: bytes) -> tuple[int, int, int, int]:
-        """Writes and closes; gives part, offset, size and CRC-32."""
-        with _disk_trouble():
-            if self._size >= names.PART_LIMIT:
-                self._next_part()
-            offset = self._size
-            self._run.write(names.data(self._element, self._slot, self._part), [body], offset)
-        self._size += len(body)
-        return self._part, offset, len(body), crc32(body)
+        """Writes and closes; gives part, offset, size and CRC-32.
 
-    def _next_part(self) -> None:
-        """The next number that no earlier worker of this slot has taken."""
-        while True:
-            self._part += 1
-            try:
-                self._run.make_file(names.data(self._element, self._slot, self._part))
-            except FileExistsError:
-                continue
-            self._size = 0
-            return
+        The result may have cost hours: what the disk does not take now is tried again.
+        """
+        alone = len(body) >= names.OWN_PART
+        with _disk_trouble():
+            if alone:
+                part, offset = self._next_part(), 0
+            else:
+                if self._size >= names.PART_LIMIT:
+                    self._part, self._size = self._next_part(), 0
+                part, offset = self._part, self._size
+            name = names.data(self._element, self._slot, part)
+            until_done(lambda: self._write(name, body, offset))
+        if not alone:
+            self._size += len(body)
+        return part, offset, len(body), crc32(body)
+
+    def _write(self, name: str, body: bytes, offset: int) -> None:
+        try:
+            self._run.write(name, [body], offset)
+        except OSError:
+            if not offset:  # half a result would take the room that another one needs
+                with suppress(OSError):
+                    self._run.remove(name)
+            raise
+
+    def _next_part(self) -> int:
+        part: int = PART.unpack_from(self._page, PAGE.size)[0] + 1
+        PART.pack_into(self._page, PAGE.size, part)
+        return part
+
+
+def until_done(write: Callable[[], None]) -> None:
+    """Writes again for some minutes if the disk is full or in trouble."""
+    deadline = time.monotonic() + DISK_PATIENCE
+    told = False
+    while True:
+        try:
+            return write()
+        except OSError as error:
+            if error.errno not in PASSING or time.monotonic() > deadline:
+                raise
+            if not told:
+                told = True
+                where = f"pypool on {os.uname().nodename}"
+                tell(f"{where}: a result: {error}; tries again for some minutes")
+        # not in step with other workers, or their halves would fill the disk again and again
+        time.sleep(DISK_PAUSE * (0.5 + os.urandom(1)[0] / 255))
+
+
+def tell(line: str) -> None:
+    """Says something where the tasks' output goes, if that is still there."""
+    with suppress(OSError):
+        os.write(2, f"{line}\n".encode())
+
+
+def above_standard(fd: int) -> int:
+    """The same file with a descriptor above 2.
+
+    After a task has closed 0, 1 or 2, the next file gets that number: what the next task prints
+    would go there, and what it closes as its output would be ours.
+    """
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def patiently(read: Callable[[], T]) -> T:
@@ -268,8 +343,8 @@ def pickled_value(value: Any) -> tuple[int, bytes]:
     """VALUE and its pickle, or UNPICKLABLE and why."""
     try:
         return VALUE, pickling.dumps_result(value)
-    except Exception as error:
-        return UNPICKLABLE, pickling.dumps_result((repr(error), _repr(value)))
+    except BaseException as error:  # whatever the value's class does, it is the task's result
+        return UNPICKLABLE, pickling.dumps_result((_repr(error), _repr(value)))
 
 
 def pickled_error(error: BaseException) -> bytes:
@@ -277,14 +352,17 @@ def pickled_error(error: BaseException) -> bytes:
 
     here = error.__traceback__
     frames = here.tb_next if here is not None and here.tb_next is not None else here
-    told = "".join(traceback.format_exception(type(error), error, frames))
+    try:
+        told = "".join(traceback.format_exception(type(error), error, frames))
+    except BaseException as broken:  # what it calls is the exception's own
+        told = f"<telling its traceback raised {type(broken).__name__}>"
     return pickling.dumps_error(error, told)
 
 
 def _repr(value: Any) -> str:
     try:
         return repr(value)[:1000]
-    except Exception as error:
+    except BaseException as error:
         return f"<{type(value).__name__} whose __repr__ raised {type(error).__name__}>"
 
 
@@ -296,6 +374,9 @@ def become_worker(
     die_with_parent()
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and so for what tasks start
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)  # as Python begins; what tasks start resets them
     signal.set_wakeup_fd(-1)
     main = types.ModuleType("__main__")
     if main_file is not None:

@@ -37,6 +37,8 @@ class Agent:
         Tasks run and not told of.
     mute : bool
         Nothing of it is read for the time being.
+    late : bool
+        It begins nothing more.
     """
 
     key: str
@@ -51,6 +53,7 @@ class Agent:
     started: bool = False
     mute: bool = False
     gone: bool = False
+    late: bool = False
     idle: int = 0
 
     def read(self) -> None:
@@ -63,6 +66,8 @@ class Agent:
                 self.todo.extend((number, (batch, index)) for index in range(first, last))
             else:
                 self.give_back(word[1])
+        if self.late and self.todo:
+            self.give_back(0)
         self.begin()
 
     def begin(self) -> None:
@@ -76,7 +81,7 @@ class Agent:
             self.told(number, (batch, index))
             ranges.append((batch, index, index + 1))
         self.report()
-        self.outbox.append(("returned", ranges, "", asked))
+        self.outbox.append(("returned", ranges, "", asked, self.late))
 
     def told(self, number: int, task: Task) -> None:
         self.held[number].discard(task)
@@ -145,6 +150,7 @@ class World:
         self.doubtful: set[Task] = set()
         self.lost_once: set[str] = set()
         self.left: set[str] = set()
+        self.late: set[str] = set()
         self.hands: dict[str, dict[int, set[Task]]] = defaultdict(dict)
         self.killers: dict[Task, str] = {}
         self.refusing = False
@@ -190,8 +196,10 @@ class World:
                 self.delivered.add(task)
             self.tell(key, [(batch, index) for index in indexes])
         elif word[0] == "returned":
-            _, ranges, why, asked = word
-            self.deal.returned(key, ranges, why, asked, self.now)
+            _, ranges, why, asked, late = word
+            self.deal.returned(key, ranges, why, asked, self.now, late=late)
+            if late:
+                self.late.add(key)
             self.tell(key, [(batch, first) for batch, first, _ in ranges])
         elif word[0] == "death":
             self.deal.death(key, word[1], word[2], "its worker died", self.now)
@@ -288,7 +296,9 @@ class World:
                 self.failed |= self.open_tasks()
 
     def submit(self, elements: int) -> None:
-        there = sum(a.slots for a in self.deal.agents.values() if a.plays or a.pending)
+        players = [a for a in self.deal.agents.values() if a.plays and a.key not in self.late]
+        pending = [a for a in self.deal.agents.values() if a.pending]
+        there = sum(agent.slots for agent in players + pending)
         usable = min(self.policy.processes, self.deal.open_tasks) - there
         assert elements > 0
         assert (elements - 1) * self.policy.slots < usable
@@ -299,13 +309,16 @@ class World:
         if self.refusing:
             self.deal.refused(keys, "the partition is down", self.now)
             return
+        if self.random.random() < 0.1:
+            keys, fewer = keys[: len(keys) // 2 or 1], keys[len(keys) // 2 or 1 :]
+            self.deal.withdrawn(fewer, self.now)
         self.agents |= {key: Agent(key, self.policy.slots) for key in keys}
 
     def take_share(self, share: deal.DealShare) -> None:
         book = self.deal.agents[share.agent]
         tasks = {(share.batch, index) for index in range(share.first, share.last)}
         assert book.plays
-        assert share.agent not in self.left
+        assert share.agent not in self.left | self.late
         assert tasks
         assert share.last <= self.counts[share.batch]
         assert not tasks & (self.delivered | self.failed)
@@ -364,7 +377,8 @@ class World:
         assert waiting + len(held_by) == self.deal.open_tasks
         suspects = any(book.suspects for book in self.deal.batches.values())
         for agent in players:
-            may = not agent.asked and not agent.alone and not (suspects and agent.shares)
+            may = not (agent.asked or agent.alone or agent.key in self.late)
+            may = may and not (suspects and agent.shares)
             assert not (may and waiting and agent.idle_slots), f"{agent.key} idles"
 
     # -- driving
@@ -420,6 +434,7 @@ class World:
         elif what < 0.9:
             agent.mute = not agent.mute
         elif what < 0.92:
+            agent.late |= random.random() < 0.5
             agent.give_back(0)
         elif what < 0.94:
             agent.leave(random.choice(GOODBYES), random.choice([1.0, 80.0]))

@@ -655,6 +655,135 @@ def test_waiting_in_the_queue_is_no_slow_start():
     assert not table.submissions
 
 
+def test_work_that_one_worker_does_in_no_time_is_worth_one_element():
+    """A map of no-ops a second does not replace those who left because there was nothing to do."""
+    table = Table(1, processes=4).knows("f", 1e-5)
+    for second in range(100):
+        table.deal.open_batch(second, 16, "f")
+        (share,) = table.decide(after=1.0)
+        table.answer(share, 1e-5)
+    assert table.submissions == []
+
+
+@pytest.mark.parametrize(("seconds", "elements"), [(1e-5, 1), (0.1, 2), (0.5, 8), (100.0, 16)])
+def test_every_element_has_a_second_of_work(seconds, elements):
+    """Sixteen tasks that are known to be short are worth fewer elements than sixteen."""
+    table = Table().knows("f", seconds)
+    table.deal.open_batch(1, 16, "f")
+    table.decide()
+    assert table.submissions == [Submit(elements)]
+
+
+def test_work_of_the_last_half_minute_counts():
+    """A program that calls again and again keeps its workers, however short each call is."""
+    table = Table(8, processes=8).knows("f", 0.1)
+    for number in range(20):
+        table.deal.open_batch(number, 16, "f")
+        while shares := table.decide(after=0.1):
+            for share in shares:
+                table.answer(share, 0.1)
+    for name in table.names[1:]:
+        table.deal.goodbye(name, "time", [], table.now)
+    table.deal.open_batch(20, 16, "f")
+    table.decide()
+    assert table.submissions == [Submit(7)]
+
+
+def test_long_silence_forgets_that_work():
+    """What was done an hour ago is no reason to ask for anybody."""
+    table = Table(1).knows("f", 0.1)
+    table.deal.open_batch(1, 1, "f")
+    table.answer(table.decide()[0], 1000.0)
+    table.deal.goodbye("a0", "idle", [], 1.0)
+    table.deal.open_batch(2, 2, "g")
+    table.knows("g", 0.1)
+    table.decide(after=3600.0)
+    assert table.submissions == [Submit(1)]
+
+
+def test_a_late_agent_is_dealt_nothing_more():
+    """What it returns goes to others, and does not come back to it."""
+    table = Table(1).knows("f", 1.0)
+    table.deal.open_batch(1, 8, "f", 4)
+    table.decide()
+    table.others.clear()
+    table.deal.returned("a0", [(1, 1, 8)], "", 0, 1.0, late=True)
+    for _ in range(10):
+        assert table.decide(after=1.0) == []
+        table.deal.beat("a0", 2, [1], table.now)
+    assert not table.of(AskBack)
+
+
+def test_a_late_agent_has_a_successor():
+    """Its slot is not counted, so another element is asked for if tasks wait."""
+    table = Table(1, processes=1).knows("f", 1.0)
+    table.deal.open_batch(1, 8, "f", 8)
+    table.decide()
+    assert table.submissions == []
+    table.deal.returned("a0", [(1, 1, 8)], "", 0, 1.0, late=True)
+    table.decide(after=1.0)
+    assert table.submissions == [Submit(1)]
+
+
+def test_a_late_agent_keeps_what_it_runs():
+    """Its answers count, and nobody is asked for the sake of what it still works at."""
+    table = one_task()
+    table.deal.returned("a0", [], "", 0, 1.0, late=True)
+    assert table.decide(after=100.0) == []
+    assert table.submissions == []
+    assert table.answer(table.shares[0]) == [0]
+
+
+def test_a_forgotten_agent_has_no_book():
+    """Of who was lost and will not be read again nothing is kept, but the batch's file."""
+    table = one_task()
+    vanish(table)
+    assert "a0" in table.deal.agents
+    table.deal.forgotten("a0")
+    table.deal.forgotten("a0")
+    table.join("b")
+    table.answer(table.decide()[0])
+    table.decide()
+    assert list(table.deal.agents) == ["b"]
+    assert not table.of(Remove)
+
+
+def test_withdrawn_elements_are_not_asked_for_at_once():
+    """The others are there meanwhile; a minute later the scheduler may take more."""
+    table = Table()
+    table.deal.open_batch(1, 5, "f")
+    table.decide()
+    names = [f"b{number}" for number in range(5)]
+    table.deal.submitted(names, 0.0)
+    table.deal.withdrawn(names[2:], 0.0)
+    table.decide(after=59.0)
+    assert len(table.submissions) == 1
+    table.decide(after=2.0)
+    assert table.submissions[1:] == [Submit(3)]
+
+
+def test_withdrawn_elements_are_no_early_deaths():
+    """However many they are, nobody gives up."""
+    table = Table()
+    table.deal.open_batch(1, 5, "f")
+    table.deal.submitted([f"b{number}" for number in range(5)], 0.0)
+    table.deal.withdrawn([f"b{number}" for number in range(1, 5)], 0.0)
+    table.decide()
+    assert not table.others
+
+
+def test_nobody_is_waited_for_if_nobody_is_there():
+    """With the last element gone another one is asked for, whatever was refused a moment ago."""
+    table = Table()
+    table.deal.open_batch(1, 5, "f")
+    table.deal.submitted(["b", "c"], 0.0)
+    table.deal.withdrawn(["c"], 0.0)
+    table.deal.hello("b", 1, 0.0)
+    table.deal.goodbye("b", "signal", [], 1.0)
+    table.decide(after=1.0)
+    assert table.submissions == [Submit(5)]
+
+
 @pytest.mark.parametrize(("others", "gives_up"), [([], 1), (["b"], 0)])
 def test_a_refusal_gives_up_only_if_nobody_is_there(others, gives_up):
     """While somebody plays or is pending a refused submission is tried again later."""

@@ -1,6 +1,7 @@
 """From an entry in an outbox to what the caller gets."""
 
 import threading
+from dataclasses import dataclass
 from multiprocessing.pool import MaybeEncodingError, RemoteTraceback  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from zlib import crc32
 import pytest
 
 from pypool import pickling
+from pypool.engine import outcomes
 from pypool.engine.books import Loss
 from pypool.engine.calls import Call
 from pypool.engine.links import FileLink
@@ -82,15 +84,78 @@ def test_a_large_value_is_read_from_its_data_file(reader: Reader) -> None:
     assert reader.large(1, 5, body) == (True, "large")
 
 
-def test_a_part_goes_when_the_next_one_has_begun(reader: Reader) -> None:
-    """All that was in it has been delivered by then; the present one stays."""
-    body = pickling.dumps_result("large")
-    first, second = reader.part(1, body), reader.part(2, body)
-    reader.large(1, 0, body)
-    assert Path(first).exists()
-    reader.large(2, 0, body)
-    assert not Path(first).exists()
-    assert Path(second).exists()
+# ---- parts of data files, with limits of a few bytes
+
+LARGE = pickling.dumps_result("large")
+
+
+@pytest.fixture
+def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part is full with two results; none is so large that it has one of its own."""
+    monkeypatch.setattr(names, "PART_LIMIT", 2 * len(LARGE))
+
+
+@pytest.mark.usefixtures("short_parts")
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_full_part_goes_when_all_of_it_was_read(reader: Reader, order: tuple[int, int]) -> None:
+    """In whatever order its results were told of."""
+    path = Path(reader.part(1, 2 * LARGE))
+    for position in order:
+        assert path.exists()
+        assert reader.large(1, position * len(LARGE), LARGE) == (True, "large")
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_a_part_waits_for_what_is_told_after_later_ones(reader: Reader) -> None:
+    """Answers to two calls come in groups: one in part 3 of a call before one in part 1."""
+    for part in (1, 2, 3):
+        reader.part(part, 2 * LARGE)
+    for part, position in [(1, 0), (2, 0), (2, 1), (3, 0), (1, 1)]:
+        assert reader.large(part, position * len(LARGE), LARGE) == (True, "large")
+    left = Path(f"{reader.run.path}/{ELEMENT}").iterdir()
+    assert [path.name for path in left if path.name.startswith("data")] == [f"data.{SLOT}.3"]
+
+
+def test_a_result_with_a_part_of_its_own_takes_it_along(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody will write to that part again."""
+    monkeypatch.setattr(outcomes.names, "OWN_PART", len(LARGE))
+    path = Path(reader.part(1, LARGE))
+    assert reader.large(1, 0, LARGE) == (True, "large")
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_a_part_that_a_dead_worker_began_goes_at_the_next_beat(reader: Reader) -> None:
+    """Once a later one is in use; that one stays."""
+    first, second = Path(reader.part(1, LARGE)), Path(reader.part(2, LARGE))
+    reader.large(1, 0, LARGE)
+    reader.outcomes.settle(reader.link)
+    assert first.exists()
+    reader.large(2, 0, LARGE)
+    assert first.exists()
+    reader.outcomes.settle(reader.link)
+    assert not first.exists()
+    assert second.exists()
+
+
+def test_a_result_counts_although_its_part_stays(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that does not remove a file is no reason to lose what was in it."""
+
+    def refuse(name: str) -> None:
+        raise PermissionError(name)
+
+    monkeypatch.setattr(outcomes.names, "OWN_PART", len(LARGE))
+    monkeypatch.setattr(reader.run, "remove", refuse)
+    reader.part(1, LARGE)
+    assert reader.large(1, 0, LARGE) == (True, "large")
+
+
+# ---- data files that are gone or damaged
 
 
 @pytest.mark.parametrize("damage", ["missing", "short", "changed"])
@@ -153,6 +218,79 @@ def test_a_value_that_does_not_load_here_is_told(reader: Reader) -> None:
     assert isinstance(error, RemoteError)
     assert "ModuleNotFoundError: No module named 'no_such_module'" in str(error)
     assert isinstance(error.__cause__, ModuleNotFoundError)
+
+
+class Leaves:
+    """Ends the process that unpickles it, if that lets it."""
+
+    def __init__(self, how: type[BaseException]) -> None:
+        self.how = how
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return throw, (self.how,)
+
+
+def throw(how: type[BaseException]) -> None:
+    raise how("thrown")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@pytest.mark.parametrize("how", [SystemExit, KeyboardInterrupt, GeneratorExit, Mute])
+def test_a_value_that_raises_anything_when_it_loads_is_told(
+    reader: Reader, how: type[BaseException]
+) -> None:
+    """It is an error of that one task, not the end of who reads it."""
+    success, error = reader.decode(VALUE, pickling.dumps_result(Leaves(how)))
+    assert not success
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.__cause__, how)
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSlots(Exception):
+    code: int
+
+
+class Stubborn(Exception):
+    """Refuses everything."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise LookupError
+
+
+@pytest.mark.parametrize("error", [Frozen(5), Frozen(code=5), FrozenSlots(5), FrozenSlots(code=5)])
+def test_an_error_that_cannot_be_changed_keeps_its_type(
+    reader: Reader, error: Frozen | FrozenSlots
+) -> None:
+    """It gets cause and note all the same, and another note from whoever adds one."""
+    success, raised = reader.decode(ERROR, pickling.dumps_error(error, "Traceback of the worker"))
+    assert not success
+    assert type(raised) is type(error)
+    assert raised.code == 5
+    assert str(raised.__cause__) == "Traceback of the worker"
+    raised.add_note("more")
+    assert raised.__notes__ == [f"pypool: {WHAT} on n1", "more"]
+
+
+def test_an_error_that_takes_no_note_goes_without(reader: Reader) -> None:
+    """Its type and its cause are worth more."""
+    success, raised = reader.decode(ERROR, pickling.dumps_error(Stubborn("x"), "Traceback"))
+    assert not success
+    assert type(raised) is Stubborn
+    assert str(raised.__cause__) == "Traceback"
 
 
 def test_errors_of_pypool_are_never_type_or_value_errors(reader: Reader) -> None:

@@ -1,6 +1,9 @@
 """Elements on a cluster, with a scheduler that does what the test says."""
 
 import logging
+import os
+import shutil
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,13 +12,14 @@ from typing import ClassVar, Generic, TypeVar
 import pytest
 
 from pypool.config import Options
-from pypool.engine import submission
+from pypool.engine import asking, submission
 from pypool.engine.journal import Journal
-from pypool.engine.submission import ClusterElements, Ended, Listed, News, Refused
+from pypool.engine.submission import ClusterElements, Ended, Listed, News, Refused, Shrunk
 from pypool.errors import SubmitError
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader
 from pypool.rundir.run import RunDirectory
+from pypool.schedulers import slurm
 from pypool.schedulers.base import (
     Answered,
     CommandError,
@@ -49,6 +53,23 @@ class Later(Generic[T]):
         return self.answer
 
 
+class Found:
+    """An answer that comes when the test gives it, once: a job id or None in a tuple."""
+
+    def __init__(self) -> None:
+        self.answer: tuple[str | None] | Exception | None = None
+
+    def done(self) -> bool:
+        return self.answer is not None
+
+    def value(self) -> str | None:
+        answer, self.answer = self.answer, None
+        if isinstance(answer, Exception):
+            raise answer
+        assert answer is not None
+        return answer[0]
+
+
 class Fake(Scheduler):
     """Takes down what it is asked."""
 
@@ -57,6 +78,9 @@ class Fake(Scheduler):
     def __init__(self) -> None:
         self.submissions: list[tuple[str, str, int, Later[str]]] = []
         self.looks: list[tuple[list[str], Later[dict[Element, ElementState]]]] = []
+        self.finds: list[str] = []
+        self.found = Found()
+        self.forgotten: list[str] = []
         self.cancelled: list[tuple[list[str], list[Element]]] = []
         self.cancellation: Pending[None] = Answered(None)
 
@@ -73,6 +97,16 @@ class Fake(Scheduler):
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         self.cancelled.append((jobs, elements))
         return self.cancellation
+
+    def find(self, token: str) -> Pending[str | None]:
+        self.finds.append(token)
+        return self.found
+
+    def cancel_by_hand(self, token: str) -> str:
+        return f"fakecancel pypool-{token}"
+
+    def forget(self, job: str) -> None:
+        self.forgotten.append(job)
 
     def explain(self, job: str) -> Pending[str]:
         return Answered(f"accounting of {job}")
@@ -191,6 +225,199 @@ def test_a_submission_in_flight_is_looked_at_often(cluster: Cluster) -> None:
     assert not cluster.elements.waits_for_command
 
 
+# ---- asking again
+
+
+def failed(words: str = "no controller", **kind: bool) -> SubmitError:
+    """An error of that kind."""
+    error = SubmitError(f"not taken: {words}")
+    error.words = words
+    for name, value in kind.items():
+        setattr(error, name, value)
+    return error
+
+
+def test_a_temporary_failure_is_tried_again(cluster: Cluster) -> None:
+    """The same script, token and number, after five seconds; no news meanwhile."""
+    cluster.submit(2, job=None)
+    cluster.answer(failed(temporary=True))
+    assert cluster.advance(0.0, asks=False) == []
+    assert cluster.advance(4.9, asks=False) == []
+    assert len(cluster.scheduler.submissions) == 1
+    cluster.advance(5.0, asks=False)
+    first, second = cluster.scheduler.submissions
+    assert first[:3] == second[:3]
+    cluster.answer("7")
+    assert cluster.advance(5.1) == []
+    assert records.SUBMITTED in cluster.journal()
+
+
+def test_tries_are_ever_more_rare(cluster: Cluster) -> None:
+    """From five seconds to a minute."""
+    cluster.submit(job=None)
+    times: list[float] = []
+    for now in range(300):
+        before = len(cluster.scheduler.submissions)
+        cluster.answer(failed(temporary=True))
+        cluster.advance(float(now), asks=False)
+        if len(cluster.scheduler.submissions) > before:
+            times.append(now)
+    pauses = [later - earlier for earlier, later in pairwise([0, *times])]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == 5
+    assert 60 <= pauses[-1] <= 61
+
+
+def test_a_failure_is_said_at_once_and_then_once_a_minute(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the scheduler's words, on one line."""
+    cluster.submit(job=None)
+    for now in range(60):
+        cluster.answer(failed("Unable to contact slurm controller", temporary=True))
+        cluster.advance(float(now), asks=False)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "Unable to contact slurm controller" in line
+    assert "\n" not in line
+
+
+def test_between_two_tries_no_command_is_waited_for(cluster: Cluster) -> None:
+    """The dispatcher may sleep."""
+    cluster.submit(job=None)
+    cluster.answer(failed(temporary=True))
+    cluster.advance(0.0)
+    assert not cluster.elements.waits_for_command
+
+
+def test_a_job_that_was_taken_all_the_same_is_adopted(cluster: Cluster) -> None:
+    """The queue is asked for the token, and nothing is submitted twice."""
+    token = cluster.submit(2, job=None)
+    cluster.answer(failed("Socket timed out", unclear=True))
+    cluster.advance(0.0)
+    cluster.advance(5.0)
+    assert cluster.scheduler.finds == [token]
+    cluster.scheduler.found.answer = ("7",)
+    cluster.advance(6.0)
+    assert cluster.look(16.0, {("7", 0): RUNNING}) == [Listed({f"{token}/0": "running"})]
+    assert len(cluster.scheduler.submissions) == 1
+
+
+def test_two_empty_answers_allow_a_new_try(cluster: Cluster) -> None:
+    """Ten seconds apart; before that nothing is submitted."""
+    cluster.submit(job=None)
+    cluster.answer(failed(unclear=True))
+    times: list[int] = []
+    for now in range(60):
+        before = len(cluster.scheduler.finds)
+        cluster.advance(float(now), asks=False)
+        if len(cluster.scheduler.submissions) == 2:
+            break
+        if len(cluster.scheduler.finds) > before:
+            times.append(now)
+            cluster.scheduler.found.answer = (None,)
+    assert len(times) == 2
+    assert times[1] - times[0] >= 10
+    assert now >= times[1]
+
+
+def test_no_answer_is_not_an_empty_one(cluster: Cluster) -> None:
+    """While the queue says nothing nothing is submitted, however long that takes."""
+    cluster.submit(job=None)
+    cluster.answer(failed(unclear=True))
+    for now in range(1000):
+        before = len(cluster.scheduler.finds)
+        cluster.advance(float(now), asks=False)
+        if len(cluster.scheduler.finds) > before:
+            cluster.scheduler.found.answer = CommandError("squeue: connect failure")
+    assert 10 < len(cluster.scheduler.finds) < 30
+    assert len(cluster.scheduler.submissions) == 1
+
+
+def test_elements_that_are_asked_for_again_are_pending(cluster: Cluster) -> None:
+    """A look at the other jobs of the run is no evidence against them."""
+    first = cluster.submit(1, job="7")
+    second = cluster.submit(1, job=None)
+    cluster.answer(failed(temporary=True))
+    cluster.advance(0.0)
+    assert cluster.look(10.0, {("7", 0): RUNNING}) == [
+        Listed({f"{first}/0": "running", f"{second}/0": "pending"})
+    ]
+
+
+def test_what_may_have_worked_keeps_its_directories(cluster: Cluster) -> None:
+    """Agents of an array that nobody saw come to a place that is there."""
+    token = cluster.submit(1, job=None)
+    cluster.answer(failed(unclear=True))
+    for now in (0.0, 5.0, 6.0, 16.0, 17.0, 18.0):
+        cluster.scheduler.found.answer = (None,)
+        cluster.advance(now)
+    assert len(cluster.scheduler.submissions) == 2
+    cluster.answer(failed("no such partition"))
+    (news,) = cluster.advance(19.0)
+    assert isinstance(news, Refused)
+    assert (Path(cluster.run.path) / names.element(token, 0)).is_dir()
+
+
+# ---- fewer elements
+
+
+def test_a_size_that_is_refused_is_halved(cluster: Cluster) -> None:
+    """Those that will not come are news, the others keep their keys."""
+    token = cluster.submit(1500, job=None)
+    cluster.answer(failed("Invalid job array specification", too_many=True))
+    (news,) = cluster.advance(0.0)
+    assert news == Shrunk([f"{token}/{index}" for index in range(750, 1500)])
+    assert [each[1:3] for each in cluster.scheduler.submissions] == [(token, 1500), (token, 750)]
+    cluster.answer("7")
+    assert cluster.advance(0.0) == []
+
+
+def test_what_fits_is_said_once(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """How many of how many, and why."""
+    cluster.submit(8, job=None)
+    for _ in range(2):
+        cluster.answer(failed("QOSMaxSubmitJobPerUserLimit", too_many=True))
+        cluster.advance(0.0)
+    cluster.answer("7")
+    cluster.advance(0.0)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("fake takes 2 of 8 elements at once: QOSMaxSubmitJobPerUserLimit")
+
+
+def test_one_element_that_is_refused_is_refused(cluster: Cluster) -> None:
+    """There is nothing to halve."""
+    token = cluster.submit(2, job=None)
+    error = failed("AssocMaxSubmitJobLimit", too_many=True)
+    cluster.answer(error)
+    assert cluster.advance(0.0) == [Shrunk([f"{token}/1"])]
+    cluster.answer(error)
+    assert cluster.advance(0.0) == [Refused([f"{token}/0"], error)]
+
+
+def test_a_refusal_beside_others_is_said_once_a_minute(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the scheduler's words: no caller hears of it."""
+    cluster.submit(job="7")
+    for now in (0.0, 30.0, 61.0):
+        cluster.submit(job=None, now=now)
+        cluster.answer(failed("AssocMaxSubmitJobLimit"))
+        cluster.advance(now, asks=False)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert all("refuses more elements: AssocMaxSubmitJobLimit" in line for line in lines)
+
+
+def test_a_refusal_with_nobody_else_there_is_left_to_the_caller(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its call fails with the same words."""
+    cluster.submit(job=None)
+    cluster.answer(failed("no such partition"))
+    cluster.advance(0.0)
+    assert caplog.records == []
+
+
 # ---- looking
 
 
@@ -289,6 +516,7 @@ def test_a_job_of_which_all_have_said_goodbye_is_not_asked_for(cluster: Cluster)
         cluster.elements.forget(f"{token}/{index}")
     cluster.advance(10.0)
     assert cluster.scheduler.looks == []
+    assert cluster.scheduler.forgotten == ["7"]
 
 
 def test_what_is_waited_for_is_said_once_a_minute(
@@ -406,7 +634,31 @@ def test_a_submission_that_is_never_answered_is_named(
     monkeypatch.setattr(submission, "SUBMIT_PATIENCE", 0.05)
     token = cluster.submit(job=None)
     cluster.elements.end([], at_once=True)
-    assert f"pypool-{token}" in caplog.text
+    assert f"fakecancel pypool-{token}" in caplog.text
+
+
+def test_a_submission_in_doubt_is_looked_for_at_the_end(cluster: Cluster) -> None:
+    """If it turns up it is cancelled as any other."""
+    cluster.submit(job=None)
+    cluster.answer(failed(unclear=True))
+    cluster.advance(0.0)
+    cluster.scheduler.found.answer = ("7",)
+    cluster.elements.end([], at_once=True)
+    assert cluster.scheduler.cancelled == [(["7"], [])]
+
+
+def test_what_was_not_taken_is_not_looked_for_at_the_end(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A try that failed for now is not made again, and nothing is said of it."""
+    cluster.submit(job=None)
+    cluster.answer(failed(temporary=True))
+    cluster.advance(0.0)
+    caplog.clear()
+    cluster.elements.end([], at_once=True)
+    assert len(cluster.scheduler.submissions) == 1
+    assert cluster.scheduler.finds == []
+    assert caplog.records == []
 
 
 def test_a_failed_cancellation_at_the_end_names_the_jobs(
@@ -446,3 +698,88 @@ def test_without_any_log_there_is_the_script(cluster: Cluster) -> None:
     assert cluster.elements.explain() == (
         f"The job script is {cluster.run.path}/{names.JOB_SCRIPT}."
     )
+
+
+# ---- a real one
+
+NOT_REACHED = "Unable to contact slurm controller (connect failure)"
+TIMED_OUT = "Socket timed out on send/recv operation"
+
+
+class Wrapped:
+    """Slurm behind an `sbatch` that fails the first time, and elements that run on it."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.place = place
+        self.run = RunDirectory.create(str(place), {})
+        script = f"#!/bin/bash\n#SBATCH --output='{self.run.path}/scheduler/%A_%a.out'\nsleep 100\n"
+        self.run.write(names.JOB_SCRIPT, [script.encode()])
+        monkeypatch.setenv("PATH", f"{place}/bin:{os.environ['PATH']}")
+        options = Options(processes=2, work_dir=str(place), scheduler_interval=0.5)
+        journal = Journal(self.run, now=0.0)
+        self.elements = ClusterElements(self.run, slurm.Slurm(), options, journal)
+
+    def fails_once(self, words: str, works: bool) -> None:
+        """With these words; with `works`, after it has submitted the job all the same."""
+        real = shutil.which("sbatch")
+        submits = f'{real} "$@" >/dev/null; ' if works else ""
+        (self.place / "bin").mkdir()
+        wrapper = self.place / "bin" / "sbatch"
+        wrapper.write_text(
+            "#!/bin/bash\n"
+            f"echo >>{self.place}/calls\n"
+            f"if mkdir {self.place}/once 2>/dev/null; then {submits}"
+            f"echo 'sbatch: error: Batch job submission failed: {words}' >&2; exit 1; fi\n"
+            f'exec {real} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+
+    @property
+    def calls(self) -> int:
+        return len((self.place / "calls").read_text().splitlines())
+
+    def until_listed(self) -> None:
+        """Until the queue lists both elements; no other news comes before."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for news in self.elements.advance(time.monotonic(), asks=True):
+                assert isinstance(news, Listed)
+                if len(news.states) == 2:
+                    return
+            time.sleep(0.02)
+        pytest.fail("nothing was submitted")
+
+
+@pytest.fixture
+def wrapped(slurm_work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wrapped]:
+    monkeypatch.setattr(asking, "FIRST_PAUSE", 1.0)
+    monkeypatch.setattr(asking, "BETWEEN_EMPTY_ANSWERS", 2.0)
+    made = Wrapped(slurm_work_dir, monkeypatch)
+    yield made
+    made.elements.end([], at_once=True)
+    made.run.close()
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize(
+    ("words", "works", "calls"),
+    [(NOT_REACHED, False, 2), (TIMED_OUT, False, 2), (TIMED_OUT, True, 1)],
+)
+def test_an_sbatch_that_fails_once_does_no_harm(
+    wrapped: Wrapped, words: str, works: bool, calls: int
+) -> None:
+    """One array comes in the end, and sbatch is called again only if there is none."""
+    wrapped.fails_once(words, works)
+    wrapped.elements.submit(2, time.monotonic())
+    wrapped.until_listed()
+    assert wrapped.calls == calls
+
+
+@pytest.mark.slurm
+def test_a_missing_sbatch_is_a_refusal(wrapped: Wrapped, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said that the command is not there, and nothing is tried again."""
+    monkeypatch.setenv("PATH", str(wrapped.place))
+    wrapped.elements.submit(2, 0.0)
+    (news,) = wrapped.elements.advance(0.0, asks=True)
+    assert isinstance(news, Refused)
+    assert "sbatch is missing on this machine" in str(news.error)

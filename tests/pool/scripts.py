@@ -1,5 +1,6 @@
 """Programs that use a pool, run as a user runs them: as `__main__` of a process of their own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -110,7 +111,8 @@ class Driver:
                 process.kill()
             process.communicate()
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
 
 
 def memory_directories(pid: int) -> list[Path]:

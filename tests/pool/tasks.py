@@ -30,6 +30,24 @@ def zeros(size: int) -> bytes:
     return bytes(size)
 
 
+class RaisesWhenLoaded:
+    """Raises where it is unpickled."""
+
+    def __init__(self, how: type[BaseException]) -> None:
+        self.how = how
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return throw, (self.how,)
+
+
+def throw(how: type[BaseException]) -> None:
+    raise how
+
+
+def raises_when_loaded(how: type[BaseException]) -> RaisesWhenLoaded:
+    return RaisesWhenLoaded(how)
+
+
 def size_of(item: bytes) -> int:
     return len(item)
 

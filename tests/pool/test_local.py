@@ -114,6 +114,34 @@ def test_its_directory_goes_after_the_agents_death(make_pool: MakePool) -> None:
     assert memory_directories(os.getpid()) == before
 
 
+# ---- many threads from the first call on
+
+
+@pytest.mark.parametrize("start", range(3))
+def test_threads_may_make_the_first_calls_together(driver: Driver, start: int) -> None:
+    """Of functions without a name, for which more has to be imported, at any moment."""
+    program = """
+        import threading
+        import pypool.local
+
+        pool = pypool.local.Pool(2)
+        together = threading.Barrier(20)
+        right = []
+
+        def use(k):
+            together.wait()
+            right.append(pool.map(lambda x: x + k, range(200)) == list(range(k, k + 200)))
+
+        threads = [threading.Thread(target=use, args=(k,)) for k in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(right == [True] * 20)
+        """
+    assert driver.run(program) == "True\n"
+
+
 # ---- the ends of a program
 
 ENDS = {

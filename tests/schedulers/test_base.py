@@ -1,7 +1,9 @@
 """Running a scheduler's command: in its own time, with its own environment, without a shell."""
 
+import errno
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +100,19 @@ def test_a_missing_program_is_an_answer_that_says_so() -> None:
     assert done.code == 127
     assert "/no/such/program x" in done.told()
     assert "cannot be run: No such file or directory" in done.told()
+    assert done.not_run == errno.ENOENT
+
+
+def test_a_shortage_of_files_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is raised where the command is started."""
+
+    def full() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    done = run("/bin/true")
+    assert done is not None
+    assert done.not_run == errno.EMFILE
 
 
 def test_a_large_output_blocks_nobody() -> None:

@@ -1,12 +1,17 @@
 """The adapter without a scheduler: elements are child processes of this one."""
 
+import errno
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pypool.errors import SubmitError
 from pypool.schedulers import shell
 from pypool.schedulers.base import ElementState, wait
 from pypool.schedulers.shell import Shell
@@ -128,6 +133,80 @@ def test_secrets_and_outer_jobs_are_not_handed_on(
     job = elements.submit('echo "$SLURM_JOB_ID,$MY_TOKEN,$PYPOOL_ORDINARY"')
     elements.ended(job)
     assert elements.log(job, 0) == ",,yes\n"
+
+
+def pids(elements: Elements) -> list[int]:
+    """Children of this process that run a script of these elements, or are zombies."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            lines = (stat.parent / "cmdline").read_bytes().decode(errors="replace")
+            if int(parent) == os.getpid() and (state == "Z" or str(elements.place) in lines):
+                found.append(int(stat.parent.name))
+    return found
+
+
+def test_forgotten_elements_leave_no_zombies(elements: Elements) -> None:
+    """They are waited for without a look at the queue."""
+    job = elements.submit("sleep 0.1", elements=3)
+    elements.scheduler.forget(job)
+    assert elements.scheduler.queue([job]).value() == {}
+    assert len(pids(elements)) == 3
+
+    def tidied() -> bool:
+        elements.scheduler.tidy()
+        return not pids(elements)
+
+    elements.until(tidied)
+
+
+def test_a_look_at_one_job_reaps_the_others(elements: Elements) -> None:
+    """Ended elements of all jobs are waited for."""
+    elements.submit("exit 0")
+
+    def reaped() -> bool:
+        elements.scheduler.queue([])
+        return not pids(elements)
+
+    elements.until(reaped)
+
+
+def breaks_at(number: int, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine starts so many processes and no more."""
+    started = []
+    real = subprocess.Popen
+
+    def start(*words: Any, **options: Any) -> Any:
+        if len(started) == number:
+            raise OSError(error, os.strerror(error))
+        started.append(1)
+        return real(*words, **options)
+
+    monkeypatch.setattr("pypool.schedulers.shell.subprocess.Popen", start)
+
+
+@pytest.mark.parametrize(("started", "temporary"), [(0, True), (2, False)])
+def test_a_submission_that_fails_leaves_nobody_behind(
+    started: int, temporary: bool, elements: Elements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were started are ended before the answer comes; it is not raised at once."""
+    breaks_at(started, errno.EAGAIN, monkeypatch)
+    script = elements.place / "job.sh"
+    script.write_text("exec sleep 100\n")
+    answer = elements.scheduler.submit(str(script), "t", 4)
+    with pytest.raises(SubmitError, match="temporarily unavailable") as caught:
+        wait(answer)
+    assert caught.value.temporary == temporary
+    assert pids(elements) == []
+    assert elements.scheduler.queue(["t"]).value() == {}
+
+
+def test_a_token_is_found_if_its_elements_are_there(elements: Elements) -> None:
+    """The token is the job."""
+    job = elements.submit("exit 0")
+    assert elements.scheduler.find(job).value() == job
+    assert elements.scheduler.find("other").value() is None
 
 
 def test_elements_have_no_standard_input(elements: Elements) -> None:

@@ -1,5 +1,6 @@
 """Slurm's adapter: commands that are built, and answers as a real Slurm 22.05 gave them."""
 
+import os
 import time
 from pathlib import Path
 
@@ -122,7 +123,94 @@ def test_a_submission_without_an_answer_in_time_says_so() -> None:
         slurm.read_submission(completed(code=None), SCRIPT)
 
 
+def refusal(stderr: str, code: int | None = 1, not_run: int = 0) -> SubmitError:
+    with pytest.raises(SubmitError) as caught:
+        slurm.read_submission(Completed(("sbatch",), code, "", stderr, not_run), SCRIPT)
+    return caught.value
+
+
+def kind(error: SubmitError) -> list[str]:
+    return [name for name in ("temporary", "unclear", "too_many") if getattr(error, name)]
+
+
+FAILED = "sbatch: error: Batch job submission failed: "
+KINDS = [
+    (FAILED + "Unable to contact slurm controller (connect failure)", ["temporary"]),
+    (FAILED + "Resource temporarily unavailable", ["temporary"]),
+    (FAILED + "Socket timed out on send/recv operation", ["unclear"]),
+    (FAILED + "Zero Bytes were transmitted or received", ["unclear"]),
+    (FAILED + "Invalid job array specification", ["too_many"]),
+    ("sbatch: error: QOSMaxSubmitJobPerUserLimit", ["too_many"]),
+    ("sbatch: error: AssocMaxSubmitJobLimit", ["too_many"]),
+    (FAILED + "Job violates accounting/QOS policy (job submit limit, ...)", ["too_many"]),
+    (FAILED + "Invalid partition name specified", []),
+    ("sbatch: unrecognized option '--nonsense'", []),
+    ("sbatch: error: Memory specification can not be satisfied", []),
+]
+
+
+@pytest.mark.parametrize(("stderr", "kinds"), KINDS)
+def test_failures_are_told_apart(stderr: str, kinds: list[str]) -> None:
+    """What may work later, what may have worked, what may work with fewer elements."""
+    assert kind(refusal(stderr + "\n")) == kinds
+
+
+@pytest.mark.parametrize("code", [None, -9])
+def test_a_killed_sbatch_may_have_worked(code: int | None) -> None:
+    """Whoever killed it."""
+    assert kind(refusal("", code)) == ["unclear"]
+
+
+def test_a_shortage_of_this_machine_is_temporary() -> None:
+    """No process can be forked just now."""
+    assert kind(refusal("cannot be run: Resource temporarily unavailable", 127, 11)) == [
+        "temporary"
+    ]
+
+
+def test_a_missing_sbatch_is_final_and_named() -> None:
+    """Trying again would not bring it."""
+    error = refusal("cannot be run: No such file or directory", 127, 2)
+    assert kind(error) == []
+    assert "sbatch is missing on this machine" in str(error)
+
+
+def test_the_schedulers_words_are_one_line() -> None:
+    """For a line in the log."""
+    error = refusal("sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch failed\n")
+    assert error.words == "sbatch: error: QOSMaxSubmitJobPerUserLimit / sbatch: error: Batch failed"
+
+
 # ---- squeue
+
+
+def test_a_job_is_found_by_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its state, one command."""
+    calls = Calls(monkeypatch)
+    slurm.Slurm().find("0a1b")
+    assert calls.argv == [
+        "squeue",
+        "--noheader",
+        "--states=all",
+        "--name=pypool-0a1b",
+        "--format=%F",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "job"),
+    [("", None), ("7\n7\n", "7"), ("10\n9\n", "9"), ("CLUSTER: alpha\n7\n", "7"), ("\n", None)],
+)
+def test_the_oldest_job_of_a_token_is_it(rows: str, job: str | None) -> None:
+    """Its rows are as many as its elements; of two arrays the first one counts."""
+    assert slurm.read_found(completed(rows)) == job
+
+
+@pytest.mark.parametrize(("rows", "code"), [("", 1), ("7\n", None), ("Welcome!\n", 0)])
+def test_a_failed_search_is_no_empty_answer(rows: str, code: int | None) -> None:
+    """It says nothing about the job."""
+    with pytest.raises(CommandError):
+        slurm.read_found(completed(rows, code=code))
 
 
 def test_one_squeue_asks_for_all_jobs_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,6 +372,11 @@ def test_cancelling_what_is_gone_is_no_failure() -> None:
     slurm.read_cancellation(completed())
 
 
+def test_a_user_cancels_by_the_jobs_name() -> None:
+    """Without knowing its id."""
+    assert slurm.Slurm().cancel_by_hand("0a1b") == "scancel --name=pypool-0a1b"
+
+
 @pytest.mark.parametrize(
     ("code", "stdout", "told"),
     [
@@ -361,6 +454,27 @@ def test_a_partition_that_is_not_there_is_refused(slurm_work_dir: Path) -> None:
     script = script_in(slurm_work_dir, "#SBATCH --partition='no such'")
     with pytest.raises(SubmitError, match="invalid partition specified: no such"):
         wait(slurm.Slurm().submit(script, "t", 1))
+
+
+@pytest.mark.slurm
+def test_an_array_that_is_too_large_is_told_as_such(slurm_work_dir: Path) -> None:
+    """MaxArraySize is 1001 here: index 1500 is refused in the words that we know."""
+    with pytest.raises(SubmitError) as caught:
+        wait(slurm.Slurm().submit(script_in(slurm_work_dir, "true"), "t", 1501))
+    assert kind(caught.value) == ["too_many"]
+
+
+@pytest.mark.slurm
+def test_a_token_finds_its_job(slurm_work_dir: Path) -> None:
+    """While it is there; of another token nothing is found."""
+    scheduler = slurm.Slurm()
+    token = os.urandom(4).hex()
+    job = wait(scheduler.submit(script_in(slurm_work_dir, "exec sleep 100"), token, 2))
+    found = wait(scheduler.find(token))
+    other = wait(scheduler.find(token + "0"))
+    assert job is not None
+    wait(scheduler.cancel([job], []))
+    assert (found, other) == (job, None)
 
 
 @pytest.mark.slurm

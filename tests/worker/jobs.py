@@ -1,10 +1,13 @@
 """What workers are asked to do in these tests; imported by them by name."""
 
+import contextlib
 import ctypes
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -91,6 +94,52 @@ def say(x: int) -> int:
 def close_output(x: int) -> int:
     sys.stdout.close()
     return x
+
+
+def close_standard(count: int) -> bytes:
+    """Closes input and outputs for good, and returns much."""
+    for fd in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    return b"x" * count
+
+
+def interrupted_child(x: object) -> int:
+    """Sends a program what Ctrl-C sends; gives its exit code."""
+    child = subprocess.Popen(["/bin/sleep", "30"])
+    child.send_signal(signal.SIGINT)
+    return child.wait(20)
+
+
+def signal_handlers(x: object) -> dict[str, str]:
+    wanted = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGPIPE", "SIGXFSZ")
+    return {name: repr(signal.getsignal(getattr(signal, name))) for name in wanted}
+
+
+class RaisesWhenPickled:
+    def __init__(self, how: type[BaseException]) -> None:
+        self.how = how
+
+    def __reduce__(self) -> NoReturn:
+        raise self.how
+
+
+def raises_when_pickled(how: type[BaseException]) -> RaisesWhenPickled:
+    return RaisesWhenPickled(how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+
+
+def refuse_to_load() -> NoReturn:
+    raise Frozen(5)
+
+
+class Unloadable:
+    def __reduce__(self) -> tuple[Callable[[], NoReturn], tuple[()]]:
+        return refuse_to_load, ()
 
 
 def no_output(x: int) -> int:

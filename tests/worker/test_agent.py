@@ -13,7 +13,7 @@ import pytest
 
 from pypool import pickling
 from pypool.rundir import batch, names, records
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 
@@ -513,12 +513,12 @@ def test_an_agent_with_work_does_not_leave(play_files: Play) -> None:
 def test_an_agent_waits_for_a_driver_that_is_writing(play_files: Play) -> None:
     """A large batch takes a while; the driver's file says that one comes."""
     player = play_files(starts=False)
-    player.say_as_driver(records.DRIVER_BEAT, b"busy")
+    player.say_as_driver(records.DRIVER_BEAT, WRITING)
     player.start()
     player.send(records.WELCOME, {"linger": 0.1})
     time.sleep(0.4)
     assert player.values(player.deal(jobs.double, [1]), 1) == [2]
-    player.say_as_driver(records.DRIVER_BEAT, b"idle")
+    player.say_as_driver(records.DRIVER_BEAT, b"")
     assert player.words(records.GOODBYE)["reason"] == "idle"
 
 

@@ -1,0 +1,156 @@
+"""Rounds of dealing: who gets which tasks next.
+
+Everybody with idle slots comes first, then everybody gets one share more in hand, so that nobody
+waits for the next one. How large a share is, is said by `sizes`.
+"""
+
+from heapq import nsmallest
+
+from pypool.engine.actions import Action, DealShare
+from pypool.engine.books import AgentBook, BatchBook, ShareBook
+from pypool.engine.estimates import Estimates
+from pypool.engine.ranges import Range, Ranges
+from pypool.engine.recalls import Recalls
+from pypool.engine.roster import Roster
+from pypool.engine.sizes import share_size
+
+
+class Rounds:
+    """See the module.
+
+    Parameters
+    ----------
+    batches : dict of int to BatchBook
+        Those that are not over.
+    """
+
+    def __init__(
+        self,
+        batches: dict[int, BatchBook],
+        estimates: Estimates,
+        roster: Roster,
+        recalls: Recalls,
+        actions: list[Action],
+    ) -> None:
+        self._batches = batches
+        self._estimates = estimates
+        self._roster = roster
+        self._recalls = recalls
+        self._actions = actions
+        self._waiting: set[int] = set()
+        self._hungry: dict[str, AgentBook] = {}
+        self._share_number = 0
+
+    def has_waiting(self, book: BatchBook) -> None:
+        """The batch may have tasks that can be dealt."""
+        self._waiting.add(book.number)
+
+    def was_heard(self, agent: AgentBook) -> None:
+        """The agent may take more now."""
+        self._hungry[agent.key] = agent
+
+    def forget(self, agent: AgentBook) -> None:
+        self._hungry.pop(agent.key, None)
+
+    def dry(self) -> int:
+        """Agents with idle slots, if there is nothing that they could be dealt."""
+        if self._waiting_batches():
+            return 0
+        return sum(agent.idle_slots > 0 for agent in self._able_agents())
+
+    def deal_out(self, now: float) -> None:
+        """First to everybody who has idle slots, then one share more in hand."""
+        waiting = self._waiting_batches()
+        if not waiting or not self._hungry:
+            return
+        able = self._able_agents()
+        while waiting and (dry := [agent for agent in able if agent.idle_slots]):
+            busy = [agent for agent in able if not agent.idle_slots]
+            able = busy + self._deal_round(dry, waiting, now)
+            waiting = self._waiting_batches()
+        able = [agent for agent in able if not agent.has_spare and not agent.alone]
+        self._deal_round(able, waiting, now)
+
+    def _waiting_batches(self) -> list[BatchBook]:
+        """Those with tasks that could be dealt, the oldest first."""
+        found = [self._batches.get(number) for number in sorted(self._waiting)]
+        waiting = [batch for batch in found if batch is not None and batch.waiting]
+        self._waiting = {batch.number for batch in waiting}
+        return waiting
+
+    def _able_agents(self) -> list[AgentBook]:
+        """Those that may be dealt something, the one heard last first."""
+        able = []
+        for key, agent in list(self._hungry.items()):
+            absent = agent.late or key not in self._roster.playing
+            if absent or agent.alone or agent.has_spare:
+                del self._hungry[key]  # it will be heard of before it is hungry again
+            elif not agent.asked:
+                able.append(agent)
+        able.sort(key=lambda agent: -agent.heard)
+        return able
+
+    def _deal_round(
+        self, agents: list[AgentBook], waiting: list[BatchBook], now: float
+    ) -> list[AgentBook]:
+        """One share to each of these, if there is one for it; gives those that may get more."""
+        if not agents or not waiting:
+            return []
+        slots = self._roster.expected_slots(now)
+        parts = {batch.number: len(batch.todo) / slots for batch in waiting}
+        drained = self._drained(agents, waiting)
+        return [agent for agent in agents if self._deal_to(agent, waiting, parts, drained, now)]
+
+    def _drained(self, agents: list[AgentBook], waiting: list[BatchBook]) -> set[str]:
+        """Agents that get nothing, so that they run dry for the suspects, which go alone."""
+        suspects = sum(len(batch.suspects) for batch in waiting)
+        suspects -= sum(not agent.shares for agent in agents)
+        if suspects <= 0:
+            return set()
+        players = self._roster.playing.values()
+        busy = [agent for agent in players if agent.shares and not (agent.alone or agent.late)]
+        return {agent.key for agent in nsmallest(suspects, busy, key=lambda each: each.in_hand)}
+
+    def _deal_to(
+        self,
+        agent: AgentBook,
+        waiting: list[BatchBook],
+        parts: dict[int, float],
+        drained: set[str],
+        now: float,
+    ) -> bool:
+        for batch in waiting:
+            if batch.suspects and not agent.shares:
+                self._give(agent, batch, batch.suspects.take(1), now, alone=True)
+                return False
+        if agent.key in drained:
+            return False
+        for batch in waiting:
+            if batch.again:
+                self._give(agent, batch, batch.again.take(1), now)
+                return True
+            seconds = self._estimates.get(batch.function)
+            if batch.todo and (agent.idle_slots or seconds is not None):
+                players = len(self._roster.playing)
+                count = share_size(batch, seconds, agent, parts[batch.number], players)
+                self._give(agent, batch, batch.todo.take(count), now)
+                return True
+        return False
+
+    def _give(
+        self, agent: AgentBook, batch: BatchBook, which: Range, now: float, alone: bool = False
+    ) -> None:
+        first, last = which
+        self._share_number += 1
+        number = self._share_number
+        loss = batch.losses.get(first)
+        attempt = 1 + loss.charged + loss.free if loss else 1
+        silent = Ranges()
+        silent.add(first, last)
+        agent.shares[number] = ShareBook(number, batch, first, last, attempt, alone, now, silent)
+        batch.unanswered_shares += 1
+        seconds = self._estimates.get(batch.function) or 0.0
+        self._actions.append(
+            DealShare(agent.key, number, batch.number, first, last, attempt, seconds)
+        )
+        self._recalls.at_once()

@@ -1,0 +1,62 @@
+"""A slot by itself: which tasks it takes back from its worker."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pypool.rundir.messages import Share
+from pypool.rundir.run import RunDirectory
+from pypool.worker import slots
+from pypool.worker.slots import Held, Piece, Slot, packet_pipe
+
+from .player import ELEMENT, run_info
+
+
+@pytest.fixture
+def slot(tmp_path: Path) -> Iterator[Slot]:
+    """Its worker has not read anything yet."""
+    run = RunDirectory.create(str(tmp_path), run_info(tmp_path, 1))
+    slot = Slot(0, run, ELEMENT, prints_to_file=False)
+    slot.pid = os.getpid()
+    slot._packets_kept, slot._packets_in = packet_pipe()
+    yield slot
+    slot.close()
+    run.close()
+
+
+def send(slot: Slot, count: int) -> list[Piece]:
+    held = Held(1, Share(1, 1, 0, 0, count))
+    pieces = [Piece(held, index, index + 1) for index in range(count)]
+    assert all(slot.send(piece) for piece in pieces)
+    return pieces
+
+
+def test_what_the_worker_has_read_stays_with_it(slot: Slot) -> None:
+    """The rest comes back, in order."""
+    first, second, third = send(slot, 3)
+    os.read(slot._packets_kept, 4096)
+    assert slot.take_back() == [second, third]
+    assert list(slot.outstanding) == [first]
+
+
+def test_a_worker_may_read_while_its_tasks_are_taken_back(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever message it gets between two of ours: no task is lost, none is run twice."""
+    first, second, third, fourth = send(slot, 4)
+    os.read(slot._packets_kept, 4096)
+    read = os.read
+    reads = 0
+
+    def read_with_a_rival(fd: int, size: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            read(fd, size)
+        return read(fd, size)
+
+    monkeypatch.setattr(slots.os, "read", read_with_a_rival)
+    assert slot.take_back() == [second, fourth]
+    assert list(slot.outstanding) == [first, third]
