@@ -5,7 +5,6 @@ versions since 20.02.
 """
 
 import logging
-import shutil
 from typing import ClassVar
 
 from pypool.errors import SubmitError
@@ -120,11 +119,6 @@ class Slurm(Scheduler):
     def explain(self, job: str) -> Pending[str]:
         argv = ["sacct", "-X", "-n", "-P", "-j", job, "-o", "JobID,State,ExitCode,NodeList,Reason"]
         return Command(argv, clean_environment(), read_explanation, timeout=5.0)
-
-
-def installed() -> bool:
-    """Whether Slurm's commands are on this machine."""
-    return shutil.which("sbatch") is not None and shutil.which("squeue") is not None
 
 
 def read_submission(done: Completed, script: str) -> str:
