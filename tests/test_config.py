@@ -269,15 +269,18 @@ def test_both_kinds_of_control_groups_are_read(
 
 @pytest.fixture
 def slurm_path(tmp_path: Path) -> str:
-    """A PATH on which there is an sbatch."""
-    (tmp_path / "sbatch").write_text("#!/bin/sh\n")
-    (tmp_path / "sbatch").chmod(0o755)
+    """A PATH on which there are Slurm's commands."""
+    for command in ("sbatch", "squeue", "scancel"):
+        (tmp_path / command).write_text("#!/bin/sh\n")
+        (tmp_path / command).chmod(0o755)
     return str(tmp_path)
 
 
 def test_slurm_is_picked_where_it_is(slurm_path: str) -> None:
-    """An sbatch on the PATH is enough."""
+    """Its commands on the PATH are enough, and all of them are needed."""
     assert pick_scheduler({"PATH": slurm_path}) == "slurm"
+    Path(slurm_path, "scancel").unlink()
+    assert pick_scheduler({"PATH": slurm_path}) == "local"
 
 
 def test_without_a_scheduler_it_is_this_machine() -> None:
