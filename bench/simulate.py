@@ -17,7 +17,7 @@ from itertools import count, groupby
 from operator import itemgetter
 from random import Random
 
-from pypool.engine.deal import AskBack, Deal, DealShare, Policy
+from pypool.engine.dealing.deal import AskBack, Deal, DealShare, Policy
 
 LATENCIES = {"local": 0.001, "nfs": 0.02}
 REPORT_SECONDS = 0.1

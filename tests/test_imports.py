@@ -74,21 +74,35 @@ def test_imports_go_downwards(path: Path) -> None:
     assert imports_of(path) <= allowed
 
 
-def test_deal_does_no_input_or_output() -> None:
+def modules_of(path: Path) -> set[str]:
+    """The top-level modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "engine" / "dealing").glob("*.py")), ids=lambda p: p.name
+)
+def test_dealing_does_no_input_or_output(path: Path) -> None:
     """Dealing imports nothing that could read a file, a clock or a scheduler."""
-    for name in ("deal", "books", "ranges"):
-        tree = ast.parse((PACKAGE / "engine" / f"{name}.py").read_text())
-        loaded = {
-            alias.name.split(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import)
-            for alias in node.names
-        } | {
-            (node.module or "").split(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-        }
-        assert not loaded & {"os", "io", "time", "pathlib", "subprocess", "socket", "threading"}
+    forbidden = {"os", "io", "time", "pathlib", "subprocess", "socket", "threading", "logging"}
+    assert not modules_of(path) & forbidden
+    own = {name for name in imports_within(path) if not name.startswith("pypool.engine.dealing")}
+    assert own == set()
+
+
+def imports_within(path: Path) -> set[str]:
+    """The modules of the package that a file imports."""
+    return {
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pypool")
+    }
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from pypool.config import Options
-from pypool.engine.deal import Policy
+from pypool.engine.dealing.deal import Policy
 from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
 from pypool.engine.submission import ClusterElements

@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from pypool.engine import deal
 from pypool.engine.backend import Backend
 from pypool.engine.calls import Call
-from pypool.engine.deal import Deal
+from pypool.engine.dealing import deal
+from pypool.engine.dealing.deal import Deal
 from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pypool.engine.calls import Call
-from pypool.engine.deal import Deal
+from pypool.engine.dealing.deal import Deal
 from pypool.engine.journal import Journal
 from pypool.engine.links import Link
 from pypool.engine.outcomes import Outcomes, how_it_died

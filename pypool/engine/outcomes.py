@@ -7,8 +7,8 @@ from typing import Any
 from zlib import crc32
 
 from pypool import pickling
-from pypool.engine.books import Loss
 from pypool.engine.calls import Call
+from pypool.engine.dealing.books import Loss
 from pypool.engine.links import Link
 from pypool.errors import RemoteError, RunDirectoryError, WorkerLostError
 from pypool.rundir import names

@@ -11,8 +11,8 @@ import pytest
 
 from pypool import pickling
 from pypool.engine import outcomes
-from pypool.engine.books import Loss
 from pypool.engine.calls import Call
+from pypool.engine.dealing.books import Loss
 from pypool.engine.links import FileLink
 from pypool.engine.outcomes import Outcomes, how_it_died, lost
 from pypool.errors import PoolError, RemoteError, RunDirectoryError

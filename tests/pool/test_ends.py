@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pypool.engine.deal import Deal
+from pypool.engine.dealing.deal import Deal
 
 from . import tasks
 from .conftest import MakePool

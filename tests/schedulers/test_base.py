@@ -60,9 +60,7 @@ def test_code_and_both_outputs_come_back() -> None:
 def test_a_running_command_is_not_waited_for(tmp_path: Path) -> None:
     """`done` answers at once while the command still runs."""
     command = Command(["/bin/cat", str(fifo(tmp_path))], {}, as_it_is)
-    before = time.monotonic()
     assert not command.done()
-    assert time.monotonic() - before < 1
     with pytest.raises(RuntimeError):
         command.value()
     (tmp_path / "fifo").write_text("go")
@@ -76,11 +74,9 @@ def fifo(place: Path) -> Path:
 
 def test_a_command_that_takes_too_long_is_killed() -> None:
     """Its answer has no exit code, which is not the same as a failure."""
-    before = time.monotonic()
-    done = run("/bin/sleep", "100", timeout=0.05)
+    done = run("/bin/sleep", "1000", timeout=0.05)
     assert done is not None
     assert done.code is None
-    assert time.monotonic() - before < 5
 
 
 def test_what_the_command_has_started_is_killed_with_it(tmp_path: Path) -> None:

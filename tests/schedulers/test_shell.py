@@ -112,10 +112,8 @@ def test_an_element_that_ignores_the_signal_is_killed(
     monkeypatch.setattr(shell, "KILL_AFTER", 0.3)
     job = elements.submit("trap '' TERM", "echo ready", "sleep 100", "sleep 100")
     elements.until(lambda: "ready" in elements.log(job, 0))
-    before = time.monotonic()
     wait(elements.scheduler.cancel([job], []), timeout=6)
     assert elements.states(job)[0].reason == "signal 9"
-    assert 0.3 <= time.monotonic() - before < 3
 
 
 def test_an_element_has_five_seconds_to_leave() -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from pypool.engine.actions import Action, AskBack, Policy
-from pypool.engine.books import AgentBook
-from pypool.engine.estimates import Estimates
-from pypool.engine.sizes import hoards, work_to_recall
+from pypool.engine.dealing.actions import Action, AskBack, Policy
+from pypool.engine.dealing.books import AgentBook
+from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.sizes import hoards, work_to_recall
 
 MOST_IN_VAIN = 6
 

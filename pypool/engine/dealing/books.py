@@ -7,7 +7,7 @@ Plain data with the smallest operations that keep it consistent; the rules are i
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pypool.engine.ranges import Range, Ranges
+from pypool.engine.dealing.ranges import Range, Ranges
 
 OPEN = 0
 CLOSED = 1

@@ -2,8 +2,8 @@
 
 from math import ceil
 
-from pypool.engine.books import AgentBook, BatchBook
-from pypool.engine.estimates import LEAST_SECONDS, Estimates
+from pypool.engine.dealing.books import AgentBook, BatchBook
+from pypool.engine.dealing.estimates import LEAST_SECONDS, Estimates
 
 LEAST_SHARE_SECONDS = 0.002
 SHARE_SECONDS = 0.25

@@ -7,8 +7,8 @@ tasks of a lost agent is not its business.
 from collections.abc import Callable, Collection, Iterable
 from math import ceil
 
-from pypool.engine.actions import Action, Cancel, GiveUp, Policy, Submit
-from pypool.engine.books import AgentBook
+from pypool.engine.dealing.actions import Action, Cancel, GiveUp, Policy, Submit
+from pypool.engine.dealing.books import AgentBook
 
 EARLY_DEATHS = 3
 SUBMIT_AGAIN_SECONDS = 30.0

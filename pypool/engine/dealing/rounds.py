@@ -6,13 +6,13 @@ waits for the next one. How large a share is, is said by `sizes`.
 
 from heapq import nsmallest
 
-from pypool.engine.actions import Action, DealShare
-from pypool.engine.books import AgentBook, BatchBook, ShareBook
-from pypool.engine.estimates import Estimates
-from pypool.engine.ranges import Range, Ranges
-from pypool.engine.recalls import Recalls
-from pypool.engine.roster import Roster
-from pypool.engine.sizes import share_size
+from pypool.engine.dealing.actions import Action, DealShare
+from pypool.engine.dealing.books import AgentBook, BatchBook, ShareBook
+from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.ranges import Range, Ranges
+from pypool.engine.dealing.recalls import Recalls
+from pypool.engine.dealing.roster import Roster
+from pypool.engine.dealing.sizes import share_size
 
 
 class Rounds:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from pypool.engine import deal
-from pypool.engine.books import CLOSED
-from pypool.engine.deal import Deal, Policy
+from pypool.engine.dealing import deal
+from pypool.engine.dealing.books import CLOSED
+from pypool.engine.dealing.deal import Deal, Policy
 
 Task = tuple[int, int]
 

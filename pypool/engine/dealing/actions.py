@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pypool.engine.books import Loss
+from pypool.engine.dealing.books import Loss
 
 
 @dataclass(frozen=True, slots=True)

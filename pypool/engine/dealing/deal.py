@@ -12,7 +12,7 @@ first answer of a task counts. Who is there is known to the `roster`; who gets h
 
 from collections.abc import Collection, Iterable, Sequence
 
-from pypool.engine.actions import (
+from pypool.engine.dealing.actions import (
     Action,
     AskBack,
     Cancel,
@@ -23,14 +23,14 @@ from pypool.engine.actions import (
     Remove,
     Submit,
 )
-from pypool.engine.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
-from pypool.engine.demand import Demand
-from pypool.engine.estimates import Estimates
-from pypool.engine.losses import FREE_LOSSES, costs_an_attempt, goes_alone, suspects
-from pypool.engine.ranges import Range, Ranges, runs
-from pypool.engine.recalls import Recalls
-from pypool.engine.roster import Roster
-from pypool.engine.rounds import Rounds
+from pypool.engine.dealing.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
+from pypool.engine.dealing.demand import Demand
+from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.losses import FREE_LOSSES, costs_an_attempt, goes_alone, suspects
+from pypool.engine.dealing.ranges import Range, Ranges, runs
+from pypool.engine.dealing.recalls import Recalls
+from pypool.engine.dealing.roster import Roster
+from pypool.engine.dealing.rounds import Rounds
 
 __all__ = [
     "FREE_LOSSES",

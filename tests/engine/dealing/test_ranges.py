@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pypool.engine.ranges import Ranges, runs
+from pypool.engine.dealing.ranges import Ranges, runs
 
 steps = st.lists(
     st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 30), st.integers(0, 30)),

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from math import ceil, exp
 
-from pypool.engine.books import OPEN, AgentBook, BatchBook
-from pypool.engine.estimates import LEAST_SECONDS, Estimates
-from pypool.engine.sizes import LEAST_SHARE_SECONDS
+from pypool.engine.dealing.books import OPEN, AgentBook, BatchBook
+from pypool.engine.dealing.estimates import LEAST_SECONDS, Estimates
+from pypool.engine.dealing.sizes import LEAST_SHARE_SECONDS
 
 WORTH_SECONDS = 1.0
 """Work for one more worker: to start one takes the scheduler about as long."""

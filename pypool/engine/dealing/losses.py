@@ -1,8 +1,8 @@
 """What the loss of an element means for the tasks in its agent's hands."""
 
-from pypool.engine.books import AgentBook, ShareBook
-from pypool.engine.estimates import Estimates
-from pypool.engine.sizes import at_work_at_most
+from pypool.engine.dealing.books import AgentBook, ShareBook
+from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.sizes import at_work_at_most
 
 FREE_LOSSES = 10
 """How often a task may be lost without a fault of its own."""
