@@ -226,7 +226,7 @@ def test_readme_lists_all_options() -> None:
 def test_readme_says_what_slurm_gets() -> None:
     """What the table of options calls an option of `sbatch` stands in the job script."""
     options = make_options(4, 4, "/work", "short", "10m", "2G", 2)
-    job_script = render("slurm", options, "/work/run", sys.executable)
+    job_script = render("slurm", options, "/shared/run", sys.executable)
     told = re.findall(r"`(--[\w-]+)`", section(ROOT / "README.md", "## Options"))
     assert [option for option in told if option not in job_script] == ["--array"]
 

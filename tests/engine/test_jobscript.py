@@ -18,7 +18,7 @@ from pypool.schedulers.base import wait
 from pypool.schedulers.slurm import Slurm
 
 GOLDEN = Path(__file__).parent / "golden"
-RUN = "/work/run"
+RUN = "/shared/run"
 PYTHON = "/python"
 
 NOTHING_ASKED = Options(processes=4, work_dir="/work")
@@ -77,7 +77,7 @@ def render(
 )
 def test_scripts_are_as_in_git(golden: str, scheduler: str, options: Options) -> None:
     """A change of a template shows as a change of a script that a person can read."""
-    script = jobscript.render(scheduler, options, "/work/run of 100%", PYTHON)
+    script = jobscript.render(scheduler, options, "/shared/run of 100%", PYTHON)
     assert script.replace(str(jobscript.START), "/start.py") == (GOLDEN / golden).read_text()
 
 

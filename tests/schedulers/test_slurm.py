@@ -18,7 +18,7 @@ from pypool.schedulers.base import (
     wait,
 )
 
-SCRIPT = "/work/run/job.sh"
+SCRIPT = "/shared/run/job.sh"
 
 NO_CONTROLLER = (
     "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
