@@ -19,6 +19,22 @@ MARK = "PYPOOL_TEST_MARK"
 IMPORTED_FROM = Path(pypool.__file__).parents[1]
 
 
+WORKING = """
+    import gc, os, time
+
+    def work(number):
+        open("begun", "w").close()
+        time.sleep(60)
+
+    pool = POOL
+    handle = pool.map_async(work, range(6))
+    while not os.path.exists("begun"):
+        time.sleep(0.01)
+    print("at work", flush=True)
+    """
+"""The beginning of a program whose tasks are at work for a minute."""
+
+
 def wait_until(what: Callable[[], bool], timeout: float = TIMEOUT) -> bool:
     """Whether it came true in time."""
     deadline = time.monotonic() + timeout

@@ -11,20 +11,8 @@ from pypool.engine.dealing.deal import Deal
 
 from . import tasks
 from .conftest import MakePool
-from .scripts import Driver, wait_until
+from .scripts import WORKING, Driver, wait_until
 
-AT_WORK = """
-    import gc, os, time
-
-    def work(number):
-        open("begun", "w").close()
-        time.sleep(60)
-
-    pool = POOL
-    handle = pool.map_async(work, range(6))
-    while not os.path.exists("begun"):
-        time.sleep(0.01)
-    """
 ENDS = {
     "closed but not joined": "pool.close()",
     "closed and forgotten": "pool.close(); del pool, handle; gc.collect()",
@@ -38,7 +26,7 @@ on_shell = pytest.mark.parametrize("backend", ["shell"])
 @pytest.mark.parametrize("end", ENDS)
 def test_a_pool_that_was_left_alone_ends_with_the_program(driver: Driver, end: str) -> None:
     """Whoever does not join his pool leaves no job behind all the same."""
-    driver.run(AT_WORK + "\n    " + ENDS[end])
+    driver.run(WORKING + "\n    " + ENDS[end])
     assert driver.all_end()
 
 

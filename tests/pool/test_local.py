@@ -11,24 +11,10 @@ from pypool.config import usable_cpus
 
 from . import tasks
 from .conftest import MakePool
-from .scripts import ENDS_WITHIN, Driver, memory_directories, wait_until
+from .scripts import ENDS_WITHIN, WORKING, Driver, memory_directories, wait_until
 
 pytestmark = pytest.mark.parametrize("backend", ["local"], indirect=True)
 in_memory = pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs /dev/shm")
-
-WORKING = """
-    import os, time
-
-    def work(number):
-        open("begun", "w").close()
-        time.sleep(60)
-
-    pool = POOL
-    handle = pool.map_async(work, range(4))
-    while not os.path.exists("begun"):
-        time.sleep(0.01)
-    print("at work", flush=True)
-    """
 
 
 def test_its_size_is_the_number_of_usable_processors(backend: str) -> None:

@@ -13,7 +13,7 @@ from pypool import SubmitError
 
 from . import tasks
 from .conftest import MakePool
-from .scripts import Driver, wait_until
+from .scripts import WORKING, Driver, wait_until
 from .slurm_queue import jobs_in_queue
 
 on_slurm = pytest.mark.parametrize(
@@ -272,20 +272,6 @@ def test_nobody_who_is_pending_stays(make_pool: MakePool) -> None:
     assert wait_until(lambda: not jobs_in_queue(), 10)
 
 
-WORKING = """
-    import os, time
-
-    def work(number):
-        open("begun", "w").close()
-        time.sleep(60)
-
-    pool = POOL
-    handle = pool.map_async(work, range(4))
-    while not os.path.exists("begun"):
-        time.sleep(0.01)
-    """
-
-
 @on_slurm
 def test_a_program_that_ends_without_close_leaves_no_job(driver: Driver) -> None:
     """At the end of a program its open pools are terminated."""
@@ -296,7 +282,7 @@ def test_a_program_that_ends_without_close_leaves_no_job(driver: Driver) -> None
 @on_clusters
 def test_interrupt_leaves_no_job(driver: Driver) -> None:
     """Ctrl-C is a KeyboardInterrupt in the driver, and nothing goes on."""
-    program = driver.start(WORKING + "    handle.get()\n")
+    program = driver.start(WORKING + "\n    handle.get()")
     assert wait_until(driver.file("begun").exists)
     os.killpg(program.pid, signal.SIGINT)
     _, errors = program.communicate(timeout=tasks.PATIENCE)
@@ -309,7 +295,7 @@ def test_interrupt_leaves_no_job(driver: Driver) -> None:
 @on_slurm
 def test_a_driver_that_was_killed_can_be_cleaned_up_by_hand(driver: Driver) -> None:
     """Its jobs are called pypool-..., so that one finds them."""
-    program = driver.start(WORKING + "    handle.get()\n")
+    program = driver.start(WORKING + "\n    handle.get()")
     assert wait_until(driver.file("begun").exists)
     program.kill()
     squeue = ["squeue", "--noheader", "--me", "--format=%F %j"]
