@@ -1,73 +1,41 @@
 """What every test may rely on: no cluster, no cluster tests; and nobody leaves anything behind.
 
-A test marked ``slurm`` is skipped if no Slurm answers, and fails if a job of this user is still
-queued 15 seconds after it. At the end of the session no worker process of pypool may be left.
+A test marked ``slurm`` or ``sge`` is skipped if no such cluster answers, and fails if a job of this
+user is still queued 15 seconds after it. At the end of the session no worker process of pypool may
+be left.
 """
 
-import getpass
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
+from pool.queues import await_empty_queue, jobs_in_queue, schedulers_of
 
-NO_SLURM = "no Slurm: `sudo make clusters` brings one up"
-QUEUE_EMPTIES_WITHIN = 15.0  # seconds
 WORKERS_END_WITHIN = 5.0  # seconds
 WORKER = re.compile(r"pypool[/.]worker")
 SESSION = "PYPOOL_TEST_SESSION"
 os.environ.setdefault(SESSION, uuid.uuid4().hex)  # every agent and worker inherits it
 
 
-# ---- Slurm
-
-
-@cache
-def slurm_answers() -> bool:
-    if os.environ.get("PYPOOL_TEST_CLUSTERS") == "no":
-        return False
-    try:
-        answer = subprocess.run(["sinfo"], capture_output=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.returncode == 0
-
-
-def queued_jobs() -> dict[str, str]:
-    """Our jobs that Slurm still counts as pending, running or completing: a line by job id."""
-    squeue = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%F %i %T %r %j"]
-    done = subprocess.run(squeue, capture_output=True, text=True, timeout=30, check=True)
-    return {line.split()[0]: line for line in done.stdout.splitlines()}
+# ---- clusters
 
 
 @pytest.fixture(autouse=True)
-def _slurm_queue_is_left_empty(request: pytest.FixtureRequest) -> Iterator[None]:
-    if request.node.get_closest_marker("slurm") is None:
-        yield
-        return
-    if not slurm_answers():
-        pytest.skip(NO_SLURM)
-    before = queued_jobs()
+def _queues_are_left_empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = {scheduler: jobs_in_queue(scheduler) for scheduler in schedulers_of(request)}
     yield
-    deadline = time.monotonic() + QUEUE_EMPTIES_WITHIN
-    while left := {job: line for job, line in queued_jobs().items() if job not in before}:
-        if time.monotonic() > deadline:
-            # The next test is not to suffer from this one.
-            subprocess.run(["scancel", *left], timeout=30, check=False)
-            jobs = "\n".join(left.values())
-            pytest.fail(f"jobs still queued after the test (cancelled now):\n{jobs}", pytrace=False)
-        time.sleep(0.2)
+    for scheduler, jobs in before.items():
+        await_empty_queue(scheduler, but=jobs)
 
 
 @pytest.fixture
-def slurm_work_dir() -> Iterator[Path]:
+def shared_home() -> Iterator[Path]:
     """A directory in the user's home, which every node sees (a node's /tmp is often its own)."""
     directory = Path(tempfile.mkdtemp(prefix="pypool-test-", dir=Path.home()))
     yield directory

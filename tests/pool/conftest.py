@@ -1,6 +1,6 @@
 """Pools to test, on each backend: a warm one for each module, and fresh ones.
 
-Tests marked ``slurm`` may leave the jobs of their module's warm pool in the queue, no others; and
+Tests on a cluster may leave the jobs of their module's warm pool in the queue, no others; and
 these are gone at the module's end.
 """
 
@@ -16,16 +16,18 @@ import pytest
 
 import pypool
 
+from .queues import await_empty_queue, jobs_in_queue, schedulers_of
 from .scripts import Driver
-from .slurm_queue import await_empty_queue, jobs_in_queue, slurm_answers
 
-SIZES = {"local": 2, "shell": 2, "slurm": 4}
+SIZES = {"local": 2, "shell": 2, "slurm": 4, "sge": 4}
 
 BACKENDS = [
     pytest.param("local"),
     pytest.param("shell"),
     pytest.param("slurm", marks=pytest.mark.slurm),
+    pytest.param("sge", marks=pytest.mark.sge),
 ]
+CLUSTERS = {"slurm", "sge"}
 
 MakePool = Callable[..., pypool.Pool]
 
@@ -33,10 +35,10 @@ MakePool = Callable[..., pypool.Pool]
 def new_pool(backend: str, place: Path, **options: Any) -> pypool.Pool:
     """A pool of the size that suits the backend, unless told otherwise."""
     options.setdefault("processes", SIZES[backend])
-    if backend == "local":
-        return pypool.local.Pool(**options)
-    options.setdefault("work_dir", place)
-    return {"shell": pypool.shell, "slurm": pypool.slurm}[backend].Pool(**options)
+    if backend != "local":
+        options.setdefault("work_dir", place)
+    pool: pypool.Pool = getattr(pypool, backend).Pool(**options)
+    return pool
 
 
 @pytest.fixture(params=BACKENDS)
@@ -63,8 +65,8 @@ def warm_pools(warm_directories: dict[str, Path]) -> Iterator[dict[str, pypool.P
     for pool in pools.values():
         pool.close()
         pool.join()
-    if "slurm" in pools:
-        await_empty_queue()
+    for scheduler in CLUSTERS & pools.keys():
+        await_empty_queue(scheduler)
 
 
 @pytest.fixture
@@ -82,9 +84,9 @@ def pool(
 @pytest.fixture
 def shared_dir(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """An empty directory which driver and workers see."""
-    if backend != "slurm":
+    if backend not in CLUSTERS:
         return tmp_path
-    directory: Path = request.getfixturevalue("slurm_work_dir")
+    directory: Path = request.getfixturevalue("shared_home")
     return directory
 
 
@@ -120,17 +122,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _slurm_queue_is_left_empty(
+def _queues_are_left_empty(
     request: pytest.FixtureRequest, warm_pools: dict[str, pypool.Pool]
 ) -> Iterator[None]:
     """As for all other tests, but for the jobs of the warm pool."""
-    if request.node.get_closest_marker("slurm") is None:
-        yield
-        return
-    if not slurm_answers():
-        pytest.skip("no Slurm: `sudo make clusters` brings one up")
+    schedulers = schedulers_of(request)
     warm = "pool" in request.fixturenames
-    before = jobs_in_queue() if "slurm" in warm_pools else set()
+    before = {name: jobs_in_queue(name) for name in schedulers if name in warm_pools}
     yield
     if not warm:
-        await_empty_queue(but=before)
+        for scheduler in schedulers:
+            await_empty_queue(scheduler, but=before.get(scheduler, ()))

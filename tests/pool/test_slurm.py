@@ -13,8 +13,8 @@ from pypool import SubmitError
 
 from . import tasks
 from .conftest import MakePool
+from .queues import jobs_in_queue
 from .scripts import WORKING, Driver, wait_until
-from .slurm_queue import jobs_in_queue
 
 on_slurm = pytest.mark.parametrize(
     "backend", [pytest.param("slurm", marks=pytest.mark.slurm)], indirect=True
@@ -57,6 +57,13 @@ def test_the_job_script_is_a_shell_script(tmp_path: Path) -> None:
     text = script(tmp_path, queue="a b", time="2d", memory="1G", cpus=1)
     done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=True)
     assert not done.stderr
+
+
+def test_what_cannot_stand_in_a_job_script_is_refused_at_once(tmp_path: Path) -> None:
+    """When the pool is made, before there is any directory."""
+    with pytest.raises(SubmitError, match="backslash"):
+        pypool.slurm.Pool(2, work_dir=tmp_path / "a\\b")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_job_script_can_be_seen_before_anything_is_submitted(tmp_path: Path) -> None:
@@ -161,11 +168,10 @@ def test_a_missing_sbatch_is_an_error(make_pool: MakePool, monkeypatch: pytest.M
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_interpreter_that_is_missing_there_is_an_error(
-    make_pool: MakePool, shared_dir: Path, monkeypatch: pytest.MonkeyPatch
+    make_pool: MakePool, shared_dir: Path
 ) -> None:
     """Elements that end before they say a word are told of with the end of their log."""
-    monkeypatch.setattr("sys.executable", str(shared_dir / "no-python"))
-    pool = make_pool(processes=1)
+    pool = make_pool(processes=1, python=shared_dir / "no-python")
     with pytest.raises(pypool.AgentStartError, match="no-python"):
         pool.map_async(tasks.square, [1]).get(200)
 
@@ -217,13 +223,13 @@ def test_secrets_stay_at_home(
 @on_slurm
 def test_after_close_and_join_the_queue_empties(make_pool: MakePool) -> None:
     """Elements leave when the pool is closed."""
-    before = jobs_in_queue()
+    before = jobs_in_queue("slurm")
     pool = make_pool()
     pool.map(tasks.square, range(100))
-    assert jobs_in_queue() > before
+    assert jobs_in_queue("slurm") > before
     pool.close()
     pool.join()
-    assert wait_until(lambda: jobs_in_queue() <= before, 10)
+    assert wait_until(lambda: jobs_in_queue("slurm") <= before, 10)
 
 
 @on_slurm
@@ -234,7 +240,7 @@ def test_terminate_in_the_middle_empties_the_queue(make_pool: MakePool, shared_d
     pool.map_async(tasks.begin_and_sleep, [str(begun)] * 8)
     assert wait_until(begun.exists)
     pool.terminate()
-    assert wait_until(lambda: not jobs_in_queue(), 10)
+    assert wait_until(lambda: not jobs_in_queue("slurm"), 10)
 
 
 @on_slurm
@@ -243,7 +249,7 @@ def test_terminate_at_once_empties_the_queue(make_pool: MakePool) -> None:
     pool = make_pool()
     pool.map_async(tasks.square, range(8))
     pool.terminate()
-    assert wait_until(lambda: not jobs_in_queue(), 10)
+    assert wait_until(lambda: not jobs_in_queue("slurm"), 10)
 
 
 @on_slurm
@@ -259,7 +265,7 @@ def test_leaving_with_by_an_error_empties_the_queue(make_pool: MakePool, shared_
 
     with pytest.raises(LookupError):
         use(make_pool())
-    assert wait_until(lambda: not jobs_in_queue(), 10)
+    assert wait_until(lambda: not jobs_in_queue("slurm"), 10)
 
 
 @on_slurm
@@ -269,14 +275,14 @@ def test_nobody_who_is_pending_stays(make_pool: MakePool) -> None:
     assert len(pool.map_async(tasks.square, range(4000)).get(tasks.PATIENCE)) == 4000
     pool.close()
     pool.join()
-    assert wait_until(lambda: not jobs_in_queue(), 10)
+    assert wait_until(lambda: not jobs_in_queue("slurm"), 10)
 
 
 @on_slurm
 def test_a_program_that_ends_without_close_leaves_no_job(driver: Driver) -> None:
     """At the end of a program its open pools are terminated."""
     driver.run(WORKING)
-    assert wait_until(lambda: not jobs_in_queue(), 10)
+    assert wait_until(lambda: not jobs_in_queue("slurm"), 10)
 
 
 @on_clusters
@@ -288,7 +294,7 @@ def test_interrupt_leaves_no_job(driver: Driver) -> None:
     _, errors = program.communicate(timeout=tasks.PATIENCE)
     assert errors.rstrip().endswith("KeyboardInterrupt")
     if driver.backend == "slurm":
-        assert wait_until(lambda: not jobs_in_queue(), 10)
+        assert wait_until(lambda: not jobs_in_queue("slurm"), 10)
     assert wait_until(lambda: not driver.processes(), 10)
 
 
@@ -301,7 +307,7 @@ def test_a_driver_that_was_killed_can_be_cleaned_up_by_hand(driver: Driver) -> N
     squeue = ["squeue", "--noheader", "--me", "--format=%F %j"]
     lines = subprocess.run(squeue, capture_output=True, text=True, check=True).stdout.splitlines()
     jobs = {line.split()[0] for line in lines if line.split()[1].startswith("pypool-")}
-    assert jobs == jobs_in_queue() != set()
+    assert jobs == jobs_in_queue("slurm") != set()
     subprocess.run(["scancel", *jobs], check=True)
 
 

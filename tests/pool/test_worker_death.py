@@ -22,6 +22,7 @@ on_clusters_slow = pytest.mark.parametrize(
         pytest.param(
             "slurm", marks=[pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(300)]
         ),
+        pytest.param("sge", marks=[pytest.mark.sge, pytest.mark.slow, pytest.mark.timeout(300)]),
     ],
     indirect=True,
 )

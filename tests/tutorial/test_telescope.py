@@ -60,8 +60,13 @@ POOLS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "local": lambda: pypool.local.Pool(3),
     "shell": lambda: pypool.shell.Pool(3),
     "slurm": lambda: pypool.slurm.Pool(3),
+    "sge": lambda: pypool.sge.Pool(3),
 }
-NAMES = [*sorted(set(POOLS) - {"slurm"}), pytest.param("slurm", marks=pytest.mark.slurm)]
+NAMES = [
+    *sorted(set(POOLS) - {"slurm", "sge"}),
+    pytest.param("slurm", marks=pytest.mark.slurm),
+    pytest.param("sge", marks=pytest.mark.sge),
+]
 
 
 @pytest.fixture(scope="module")
