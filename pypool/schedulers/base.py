@@ -23,6 +23,7 @@ from pypool.errors import PoolError
 
 log = logging.getLogger("pypool")
 
+S = TypeVar("S")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -86,6 +87,41 @@ class Answered(Generic[T]):
 
     def value(self) -> T:
         return self._value
+
+
+class Then(Generic[S, T]):
+    """An answer that needs another one first.
+
+    Parameters
+    ----------
+    first : Pending
+        Asked for already.
+    follow : callable
+        Takes the first answer and asks for the second.
+    """
+
+    def __init__(self, first: Pending[S], follow: Callable[[S], Pending[T]]) -> None:
+        self._first = first
+        self._follow = follow
+        self._second: Pending[T] | None = None
+        self._error: PoolError | None = None
+
+    def done(self) -> bool:
+        if self._second is None and self._error is None:
+            if not self._first.done():
+                return False
+            try:
+                self._second = self._follow(self._first.value())
+            except PoolError as error:
+                self._error = error
+        return self._second is None or self._second.done()
+
+    def value(self) -> T:
+        if self._error is not None:
+            raise self._error
+        if self._second is None:
+            raise RuntimeError("the first answer is not there")
+        return self._second.value()
 
 
 class Command(Generic[T]):
@@ -195,6 +231,20 @@ class Scheduler(ABC):
     interval: ClassVar[float | None] = None
     """Seconds between two looks at the queue, if looking costs next to nothing."""
 
+    title = "pypool"
+    """What the names of its jobs begin with."""
+
+    variables: Mapping[str, str] = {}
+    """What the elements' environment has besides the driver's own."""
+
+    def job_name(self, token: str) -> str:
+        """By this a job is found again."""
+        return f"{self.title}-{token}"
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which jobs are submitted, and which travels to the elements."""
+        return clean_environment() | dict(self.variables)
+
     @abstractmethod
     def submit(self, script: str, token: str, elements: int) -> Pending[str]:
         """Submits an array of the job script; gives the job id, or raises SubmitError.
@@ -235,9 +285,50 @@ class Scheduler(ABC):
         """What else the scheduler has to say of a job that ended; for messages only."""
         return Answered("")
 
+    def limit(self) -> Pending[int | None]:
+        """How many elements one array may have; None if there is no limit or it is not known."""
+        return Answered(None)
+
+    def parallel_environment(self) -> Pending[str | None]:
+        """What gives an element several slots of one host, if such a thing has to be named."""
+        return Answered(None)
+
+    def gpu_request(self, gpus: int, slots: int) -> Pending[str]:
+        """How an element with so many slots asks for GPUs, if the name of that differs by site.
+
+        Raises SubmitError if it cannot.
+        """
+        return Answered("")
+
+    def ping(self) -> Pending[bool]:
+        """True, or CommandError if the scheduler does not answer."""
+        return Answered(True)
+
     def log_file(self, job: str, index: int) -> str:
         """The element's log in the run's scheduler directory."""
         return f"{job}_{index}.out"
+
+    # -- the language of its job scripts
+
+    def log_pattern(self, logs: str) -> str:
+        """The name of an element's log file in the directory `logs`, as the scheduler fills it in.
+
+        Raises
+        ------
+        SubmitError
+            If the scheduler cannot write there.
+        """
+        return f"{logs}/"
+
+    def directive(self, value: str) -> str:
+        """A value, which is one line, as it stands in an option of the job script.
+
+        Raises
+        ------
+        SubmitError
+            If it cannot be expressed there.
+        """
+        return shlex.quote(value)
 
 
 _SECRET = ("TOKEN", "SECRET", "PASS", "KEY")
@@ -250,6 +341,11 @@ _DROPPED = frozenset(
     {"BASH_ENV", "ENV", "JOB_ID", "JOB_NAME", "TASK_ID", "XDG_RUNTIME_DIR"}
     | {"DBUS_SESSION_BUS_ADDRESS", "SHELLOPTS", "BASHOPTS"}
 )
+_OF_GRID_ENGINE = frozenset(
+    {"ARC", "ENVIRONMENT", "JOB_SCRIPT", "NHOSTS", "NQUEUES", "NSLOTS", "PE", "PE_HOSTFILE"}
+    | {"QUEUE", "REQNAME", "REQUEST", "RESTARTED"}
+)
+"""What Grid Engine sets in its jobs; outside of one they may be the user's own variables."""
 _KEPT = frozenset(
     {"SLURM_CONF", "SLURM_CLUSTERS"}
     | {"SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"}
@@ -264,16 +360,23 @@ def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     scheduler's commands do or print, what makes shells run code, and what looks like a secret.
     """
     given = os.environ if environment is None else environment
-    return {
+    inside = "JOB_ID" in given and "SGE_ROOT" in given
+    dropped = _DROPPED | _OF_GRID_ENGINE if inside else _DROPPED
+    cleaned = {
         name: value
         for name, value in given.items()
         if name in _KEPT
         or not (
             name.startswith(_SCHEDULER + _SHELL)
-            or name in _DROPPED
+            or name in dropped
             or any(word in name.upper() for word in _SECRET)
         )
     }
+    if inside and "PATH" in cleaned and cleaned.get("TMPDIR"):
+        # Grid Engine puts the job's own folder in front; elsewhere anybody could make it
+        places = cleaned["PATH"].split(os.pathsep)
+        cleaned["PATH"] = os.pathsep.join(each for each in places if each != cleaned["TMPDIR"])
+    return cleaned
 
 
 def _kill_all(process: subprocess.Popen[bytes]) -> None:

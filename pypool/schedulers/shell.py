@@ -1,13 +1,16 @@
-"""No scheduler: the job script as child processes of this machine.
+"""No scheduler: the job script as child processes, on this machine or in an allocation.
 
-For use inside an allocation that somebody else has got, and for tests. Elements are told apart
-by PYPOOL_ELEMENT, as array elements are by their scheduler's own variable.
+For use inside an allocation, where a launcher like `srun` starts them on other nodes, and for
+tests. Elements are told apart by PYPOOL_ELEMENT, as array elements are by their scheduler's own
+variable.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +22,6 @@ from pypool.schedulers.base import (
     ElementState,
     Pending,
     Scheduler,
-    clean_environment,
 )
 
 KILL_AFTER = 5.0
@@ -35,17 +37,31 @@ class Shell(Scheduler):
     name: ClassVar[str] = "shell"
     interval: ClassVar[float | None] = 0.2
 
-    def __init__(self) -> None:
+    def __init__(self, launchers: Sequence[tuple[str, ...]] = ((),)) -> None:
+        """Elements are started by these commands in turn; an empty one is this machine itself."""
+        self._launchers = launchers
         self._elements: dict[Element, _Process] = {}
         self._forgotten: list[_Process] = []
 
+    @property
+    def nodes(self) -> int:
+        return len(self._launchers)
+
     def submit(self, script: str, token: str, elements: int) -> Pending[str]:
         started: list[_Process] = []
+        environment = self.environment()
+        argv: tuple[str, ...] = ()
         try:
             for index in range(elements):
-                started.append(_start(script, token, index, self.log_file(token, index)))
+                launcher = self._launchers[index % len(self._launchers)]
+                argv = (*launcher, "/bin/bash", script, token)
+                variables = environment | {"PYPOOL_ELEMENT": str(index)}
+                if not launcher:  # a launcher tells them itself
+                    variables |= of_allocation()
+                log = Path(script).parent / "scheduler" / self.log_file(token, index)
+                started.append(_start(argv, variables, log))
         except OSError as error:
-            failure = SubmitError(f"/bin/bash {script} cannot be run: {error}")
+            failure = SubmitError(f"{shlex.join(argv)} cannot be run: {error}")
             failure.words = str(error)
             # who was started has taken its place in the run directory: it cannot be had twice
             failure.temporary = error.errno in SHORTAGES and not started
@@ -121,16 +137,25 @@ class _Failed:
         raise self._error
 
 
-def _start(script: str, token: str, index: int, log: str) -> _Process:
-    with (Path(script).parent / "scheduler" / log).open("ab") as output:
+def _start(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> _Process:
+    with log.open("ab") as output:
         return subprocess.Popen(
-            ["/bin/bash", script, token],
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=clean_environment() | {"PYPOOL_ELEMENT": str(index)},
+            env=dict(environment),
             start_new_session=True,
         )
+
+
+def of_allocation() -> dict[str, str]:
+    """By these tasks know that they are in an allocation: they are not to submit jobs from it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("SLURM_") or name in ("SLURMD_NODENAME", "JOB_ID", "NSLOTS", "NHOSTS")
+    }
 
 
 def _state(process: _Process) -> ElementState:

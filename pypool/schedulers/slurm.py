@@ -5,6 +5,8 @@ versions since 20.02.
 """
 
 import logging
+import re
+import shlex
 from typing import ClassVar
 
 from pypool.errors import SubmitError
@@ -87,14 +89,14 @@ class Slurm(Scheduler):
             "sbatch",
             "--parsable",
             f"--array=0-{elements - 1}",
-            f"--job-name=pypool-{token}",
+            f"--job-name={self.job_name(token)}",
             script,
             token,
         ]
-        return Command(argv, clean_environment(), lambda done: read_submission(done, script))
+        return Command(argv, self.environment(), lambda done: read_submission(done, script))
 
     def find(self, token: str) -> Pending[str | None]:
-        name = f"--name=pypool-{token}"
+        name = f"--name={self.job_name(token)}"
         argv = ["squeue", "--noheader", "--states=all", name, "--format=%F"]
         return Command(argv, clean_environment(), read_found)
 
@@ -114,11 +116,30 @@ class Slurm(Scheduler):
         return Command(argv, clean_environment(), read_cancellation)
 
     def cancel_by_hand(self, token: str) -> str:
-        return f"scancel --name=pypool-{token}"
+        return f"scancel --name={self.job_name(token)}"
 
     def explain(self, job: str) -> Pending[str]:
         argv = ["sacct", "-X", "-n", "-P", "-j", job, "-o", "JobID,State,ExitCode,NodeList,Reason"]
         return Command(argv, clean_environment(), read_explanation, timeout=5.0)
+
+    def limit(self) -> Pending[int | None]:
+        return Command(["scontrol", "show", "config"], clean_environment(), read_limit)
+
+    def ping(self) -> Pending[bool]:
+        return Command(["squeue", "--noheader", "--jobs=1"], clean_environment(), read_ping)
+
+    def log_pattern(self, logs: str) -> str:
+        """Slurm fills in no pattern that has a backslash."""
+        if "\\" in logs:
+            raise SubmitError(
+                f"{logs!r} has a backslash: Slurm cannot write log files there. "
+                "Choose another work_dir"
+            )
+        return logs.replace("%", "%%") + "/%A_%a.out"
+
+    def directive(self, value: str) -> str:
+        """sbatch reads directives like a shell, but takes a backslash between quotes as one too."""
+        return shlex.quote(value).replace("\\", "\\\\")
 
 
 def read_submission(done: Completed, script: str) -> str:
@@ -195,6 +216,11 @@ def element_state(word: str, reason: str) -> ElementState:
     return ElementState(found[0], found[1] or word, "" if reason == "None" else reason)
 
 
+def read_ping(done: Completed) -> bool:
+    read_queue(done)
+    return True
+
+
 def read_cancellation(done: Completed) -> None:
     if done.code != 0:
         raise CommandError(f"Slurm did not cancel. What was run:\n{done.told()}")
@@ -202,3 +228,9 @@ def read_cancellation(done: Completed) -> None:
 
 def read_explanation(done: Completed) -> str:
     return done.stdout.strip() if done.code == 0 else ""
+
+
+def read_limit(done: Completed) -> int | None:
+    """How many indexes an array has: MaxArraySize is one more than the largest, the first is 0."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)\s*$", done.stdout, re.MULTILINE)
+    return int(found[1]) or None if done.code == 0 and found else None

@@ -13,7 +13,10 @@ import pytest
 from pypool.schedulers.base import (
     Answered,
     Command,
+    CommandError,
     Completed,
+    Pending,
+    Then,
     clean_environment,
     wait,
 )
@@ -164,6 +167,54 @@ def test_an_answer_that_is_there_is_done() -> None:
     assert wait(Answered(5)) == 5
 
 
+# ---- one answer after another
+
+
+class Later:
+    """An answer that comes when the test says so."""
+
+    def __init__(self) -> None:
+        self.answer: int | CommandError | None = None
+
+    def done(self) -> bool:
+        return self.answer is not None
+
+    def value(self) -> int:
+        if not isinstance(self.answer, int):
+            raise self.answer or RuntimeError
+        return self.answer
+
+
+def test_the_second_question_waits_for_the_first_answer() -> None:
+    """It is asked with that answer, and once."""
+    first, second, asked = Later(), Later(), []
+
+    def ask(value: int) -> Pending[int]:
+        asked.append(value)
+        return second
+
+    both = Then(first, ask)
+    assert (both.done(), asked) == (False, [])
+    with pytest.raises(RuntimeError):
+        both.value()
+    first.answer = 1
+    assert (both.done(), both.done(), asked) == (False, False, [1])
+    second.answer = 2
+    assert wait(both) == 2
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failed_answer_is_the_answer(failing: int) -> None:
+    """Whichever of the two; after the first the second is not asked for."""
+    first, second = Later(), Later()
+    first.answer = second.answer = 1
+    (first, second)[failing].answer = CommandError("no answer")
+    both = Then(first, lambda _: second if failing else pytest.fail("was asked for"))
+    assert both.done()
+    with pytest.raises(CommandError, match="no answer"):
+        both.value()
+
+
 # ---- environment
 
 OUT = """
@@ -189,6 +240,33 @@ def test_what_misleads_or_is_secret_stays_behind(name: str) -> None:
 def test_what_is_needed_travels(name: str) -> None:
     """Where the scheduler is, and everything ordinary."""
     assert clean_environment({name: "x"}) == {name: "x"}
+
+
+OF_GRID_ENGINE = """
+ARC ENVIRONMENT JOB_SCRIPT NHOSTS NQUEUES NSLOTS PE PE_HOSTFILE QUEUE REQNAME REQUEST RESTARTED
+"""
+
+
+@pytest.mark.parametrize("name", OF_GRID_ENGINE.split())
+@pytest.mark.parametrize("outer", [{}, {"JOB_ID": "7"}, {"SGE_ROOT": "/sge"}])
+def test_ordinary_names_travel_outside_of_grid_engine(name: str, outer: dict[str, str]) -> None:
+    """They may be the user's own."""
+    assert clean_environment({name: "x"} | outer)[name] == "x"
+
+
+@pytest.mark.parametrize("name", OF_GRID_ENGINE.split())
+def test_an_outer_job_of_grid_engine_stays_behind(name: str) -> None:
+    """Inside of a job they say what that job has."""
+    outer = {"JOB_ID": "7", "SGE_ROOT": "/sge"}
+    assert clean_environment({name: "x"} | outer) == {"SGE_ROOT": "/sge"}
+
+
+def test_an_outer_jobs_folder_is_taken_off_the_path() -> None:
+    """Grid Engine puts it in front; on another machine somebody else could make it."""
+    outer = {"JOB_ID": "7", "SGE_ROOT": "/sge", "TMPDIR": "/tmp/7.1.all.q"}
+    inside = clean_environment(outer | {"PATH": "/tmp/7.1.all.q:/usr/bin:/bin"})
+    assert (inside["PATH"], inside["TMPDIR"]) == ("/usr/bin:/bin", "/tmp/7.1.all.q")
+    assert clean_environment({"TMPDIR": "/tmp", "PATH": "/tmp:/bin"})["PATH"] == "/tmp:/bin"
 
 
 def test_without_an_argument_it_is_the_environment_of_this_process(

@@ -121,16 +121,15 @@ def test_an_element_has_five_seconds_to_leave() -> None:
     assert shell.KILL_AFTER == 5.0
 
 
-def test_secrets_and_outer_jobs_are_not_handed_on(
-    elements: Elements, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Elements see the cleaned environment."""
+def test_secrets_are_not_handed_on(elements: Elements, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elements see the cleaned environment, and in what allocation they are."""
+    monkeypatch.setenv("SBATCH_ACCOUNT", "habit")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("MY_TOKEN", "secret")
     monkeypatch.setenv("PYPOOL_ORDINARY", "yes")
-    job = elements.submit('echo "$SLURM_JOB_ID,$MY_TOKEN,$PYPOOL_ORDINARY"')
+    job = elements.submit('echo "$SLURM_JOB_ID,$SBATCH_ACCOUNT,$MY_TOKEN,$PYPOOL_ORDINARY"')
     elements.ended(job)
-    assert elements.log(job, 0) == ",,yes\n"
+    assert elements.log(job, 0) == "7,,,yes\n"
 
 
 def pids(elements: Elements) -> list[int]:

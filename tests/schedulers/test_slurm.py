@@ -391,6 +391,28 @@ def test_sacct_explains_or_is_silent(code: int | None, stdout: str, told: str) -
     assert slurm.read_explanation(completed(stdout, stderr, code)) == told
 
 
+# ---- scontrol
+
+CONFIGURATION = """Configuration data as of 2026-11-20T13:33:10
+MaxArraySize            = {size}
+MaxJobCount             = 10000
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [
+        (completed(CONFIGURATION.format(size=1001)), 1001),
+        (completed(CONFIGURATION.format(size=0)), None),
+        (completed(), None),
+        (completed(CONFIGURATION.format(size=1001), "error", 1), None),
+    ],
+)
+def test_the_size_of_an_array_has_a_limit(told: Completed, limit: int | None) -> None:
+    """MaxArraySize is one more than the largest index, so it is the number of elements."""
+    assert slurm.read_limit(told) == limit
+
+
 # ---- a real one
 
 
@@ -416,24 +438,24 @@ def script_in(place: Path, *lines: str) -> str:
 
 
 @pytest.mark.slurm
-def test_what_is_submitted_runs_and_ends(slurm_work_dir: Path) -> None:
+def test_what_is_submitted_runs_and_ends(shared_home: Path) -> None:
     """Each element gets the token and its index, is listed to its end, and has its log."""
     scheduler = slurm.Slurm()
-    script = script_in(slurm_work_dir, 'echo "$1 $SLURM_ARRAY_TASK_ID"')
+    script = script_in(shared_home, 'echo "$1 $SLURM_ARRAY_TASK_ID"')
     job = wait(scheduler.submit(script, "abc", 2))
     assert job is not None
     states = until_ended(scheduler, job, 2)
     ended = ElementState("ended", "completed")
-    logs = [slurm_work_dir / "scheduler" / scheduler.log_file(job, index) for index in (0, 1)]
+    logs = [shared_home / "scheduler" / scheduler.log_file(job, index) for index in (0, 1)]
     assert states == {(job, 0): ended, (job, 1): ended}
     assert [log.read_text() for log in logs] == ["abc 0\n", "abc 1\n"]
 
 
 @pytest.mark.slurm
-def test_a_cancelled_element_is_listed_as_such(slurm_work_dir: Path) -> None:
+def test_a_cancelled_element_is_listed_as_such(shared_home: Path) -> None:
     """One element is cancelled while it runs, then the whole job."""
     scheduler = slurm.Slurm()
-    job = wait(scheduler.submit(script_in(slurm_work_dir, "exec sleep 100"), "t", 2))
+    job = wait(scheduler.submit(script_in(shared_home, "exec sleep 100"), "t", 2))
     assert job is not None
     deadline = time.monotonic() + 20
     while {state.phase for state in (wait(scheduler.queue([job])) or {}).values()} != {"running"}:
@@ -449,27 +471,41 @@ def test_a_cancelled_element_is_listed_as_such(slurm_work_dir: Path) -> None:
 
 
 @pytest.mark.slurm
-def test_a_partition_that_is_not_there_is_refused(slurm_work_dir: Path) -> None:
+def test_a_partition_that_is_not_there_is_refused(shared_home: Path) -> None:
     """The user gets Slurm's own words."""
-    script = script_in(slurm_work_dir, "#SBATCH --partition='no such'")
+    script = script_in(shared_home, "#SBATCH --partition='no such'")
     with pytest.raises(SubmitError, match="invalid partition specified: no such"):
         wait(slurm.Slurm().submit(script, "t", 1))
 
 
 @pytest.mark.slurm
-def test_an_array_that_is_too_large_is_told_as_such(slurm_work_dir: Path) -> None:
+def test_an_array_that_is_too_large_is_told_as_such(shared_home: Path) -> None:
     """MaxArraySize is 1001 here: index 1500 is refused in the words that we know."""
     with pytest.raises(SubmitError) as caught:
-        wait(slurm.Slurm().submit(script_in(slurm_work_dir, "true"), "t", 1501))
+        wait(slurm.Slurm().submit(script_in(shared_home, "true"), "t", 1501))
     assert kind(caught.value) == ["too_many"]
 
 
 @pytest.mark.slurm
-def test_a_token_finds_its_job(slurm_work_dir: Path) -> None:
+def test_the_largest_array_is_taken(shared_home: Path) -> None:
+    """As many elements as the limit says, and not one more."""
+    scheduler = slurm.Slurm()
+    limit = wait(scheduler.limit())
+    assert limit == 1001
+    script = script_in(shared_home, "#SBATCH --hold")
+    with pytest.raises(SubmitError):
+        wait(scheduler.submit(script, "t", limit + 1))
+    job = wait(scheduler.submit(script, "t", limit))
+    assert job is not None
+    wait(scheduler.cancel([job], []))
+
+
+@pytest.mark.slurm
+def test_a_token_finds_its_job(shared_home: Path) -> None:
     """While it is there; of another token nothing is found."""
     scheduler = slurm.Slurm()
     token = os.urandom(4).hex()
-    job = wait(scheduler.submit(script_in(slurm_work_dir, "exec sleep 100"), token, 2))
+    job = wait(scheduler.submit(script_in(shared_home, "exec sleep 100"), token, 2))
     found = wait(scheduler.find(token))
     other = wait(scheduler.find(token + "0"))
     assert job is not None
