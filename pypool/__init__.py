@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # the standard library's own would load all of `typing`
 if TYPE_CHECKING:
     from typing import Any
 
-    from pypool import local, shell, slurm
+    from pypool import local, serial, sge, shell, slurm
     from pypool.errors import (
         AgentStartError,
         PoolError,
@@ -36,7 +36,7 @@ _HOMES = {
     "VersionMismatchError": "pypool.errors",
     "WorkerLostError": "pypool.errors",
 }
-_MODULES = ("local", "shell", "slurm")
+_MODULES = ("local", "serial", "sge", "shell", "slurm")
 
 __all__ = [
     "AgentStartError",
@@ -49,6 +49,8 @@ __all__ = [
     "WorkerLostError",
     "__version__",
     "local",
+    "serial",
+    "sge",
     "shell",
     "slurm",
 ]

@@ -1,228 +1,384 @@
-"""Options of a pool: what they mean, what is accepted, and which scheduler is picked."""
+"""Where options come from: the program, the environment, and `pypool.toml`.
 
-import operator
+    keyword  >  PYPOOL_...  >  the profile  >  the rest of the files
+    project's file  >  user's file  >  site's file
+
+A file is a table of options (see `options`), `scheduler` and `profile`; tables `[profile.NAME]`
+hold the options of a profile. All keys of a file are checked, and the values that are used: a
+mistake names the file.
+"""
+
+import logging
 import os
 import re
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+import shlex
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import SupportsFloat, SupportsIndex
+from typing import Any
 
-DEFAULT_PROCESSES = 64
-DEFAULT_WORK_DIR = "~/.pypool"
-SCHEDULERS = ("local", "shell", "slurm")
+from pypool import options
+from pypool.options import Options, nearest
+from pypool.places import is_trusted, user_and_site
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_TIME = re.compile(
-    r"(?:(?P<days>\d+(?:\.\d+)?)d)?\s*(?:(?P<hours>\d+(?:\.\d+)?)h)?\s*"
-    r"(?:(?P<minutes>\d+(?:\.\d+)?)m)?\s*(?:(?P<seconds>\d+(?:\.\d+)?)s?)?"
+log = logging.getLogger("pypool")
+
+FILE = "pypool.toml"
+PREFIX = "PYPOOL_"
+SCHEDULERS = ("local", "serial", "sge", "shell", "slurm")
+
+SELECTING = ("profile", "scheduler")
+"""What can be said beside the options: which profile, which scheduler."""
+
+KEYS = (*SELECTING, "verbose", *options.NAMES)
+OUR_VARIABLES = ("PYPOOL_ELEMENT", "PYPOOL_TEST_")
+"""Begins of variables that are no settings of the user's."""
+
+ENVIRONMENT = "the environment"
+
+NOT_BOTH = (
+    "A file that has tables [profile.NAME] cannot choose one: give defaults above all tables, or "
+    "choose by PYPOOL_PROFILE"
 )
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:I?B)?|B)?", re.IGNORECASE)
+
+_ASKED_FOR = frozenset(
+    {"account", "directives", "linger", "memory", "name", "orphan_timeout", "parallel_environment"}
+    | {"python", "queue", "scheduler_interval", "setup", "start_timeout", "teardown", "template"}
+    | {"time", "work_dir", "workers_per_element", "keep", "on_change"}
+)
+HAS_NO_USE_FOR = {
+    "local": _ASKED_FOR,
+    "serial": _ASKED_FOR | {"cpus", "env", "gpus", "progress", "retries"},
+    "shell": frozenset({"account", "directives", "memory", "name", "parallel_environment"})
+    | {"queue", "scheduler_interval"},
+    "slurm": frozenset({"parallel_environment"}),
+    "sge": frozenset[str](),
+}
+"""Options that a kind of pool cannot honour, because nobody is asked for anything."""
+
+_ARRAY, _NAME, _LOG = "pypool numbers the elements", "give name=...", "pypool looks for logs there"
+NOT_DIRECTIVES = {
+    "slurm": {"--array": _ARRAY, "--job-name": _NAME, "--output": _LOG}
+    | {"-a": _ARRAY, "-J": _NAME, "-o": _LOG},
+    "sge": {"-t": _ARRAY, "-N": _NAME, "-o": _LOG},
+}
+"""What pypool says of its jobs itself, so that a directive would count for nothing or worse."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What a pool was asked for.
+class Layer:
+    """Some settings and where they are from.
 
     Attributes
     ----------
-    processes : int
-        Workers at most.
-    work_dir : str
-        Absolute; compute nodes see it under the same name.
-    queue : str or None
-        The scheduler's queue or partition.
-    time : float or None
-        Seconds that an array element lives.
-    memory : int or None
-        Bytes per worker.
-    cpus : int or None
-        CPUs per worker.
-    workers_per_element : int
-        Workers in one array element.
-    retries : int
-        How often a task that was lost at its own expense is started again.
-    linger : float or None
-        Seconds that an agent stays without work; None: by the time it waited in the queue.
-    start_timeout, orphan_timeout : float
-        Seconds until an element must have said hello; until agents leave a silent driver.
-    scheduler_interval : float
-        Seconds between two looks at the queue; grows to six times that.
+    source : str
+        For messages: a file, `ENVIRONMENT`, or empty for what the program itself gave.
+    settings : dict
+        By option; checked as to names, not as to values.
     """
 
-    processes: int
-    work_dir: str
-    queue: str | None = None
-    time: float | None = None
-    memory: int | None = None
-    cpus: int | None = None
-    workers_per_element: int = 1
-    retries: int = 2
-    linger: float | None = None
-    start_timeout: float = 600.0
-    orphan_timeout: float = 600.0
-    scheduler_interval: float = 10.0
+    source: str
+    settings: dict[str, Any]
+
+    def place(self, option: str) -> str:
+        """Where an option stands, to begin a message with."""
+        source = PREFIX + option.upper() if self.source == ENVIRONMENT else self.source
+        return f"{source}: " if source else ""
 
 
-def make_options(
-    processes: int | None,
-    default_processes: int,
-    work_dir: str | os.PathLike[str] | None,
-    queue: str | None,
-    time: float | str | timedelta | None,
-    memory: int | str | None,
-    cpus: int | None,
-) -> Options:
-    """Checks what the user gave.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All layers, the strongest first.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If something is not accepted; the message names option, value and what is.
+    Attributes
+    ----------
+    scheduler : str or None
+        What they name; None if it is to be found out.
+    bound : tuple or None
+        The scheduler of a profile that was asked for, and how that is called in a message.
     """
-    if processes is None:
-        processes = default_processes
-    return Options(
-        processes=_at_least_one("processes", processes, "Number of processes must be at least 1"),
-        work_dir=str(Path(work_dir or DEFAULT_WORK_DIR).expanduser().absolute()),
-        queue=_word("queue", queue),
-        time=None if time is None else parse_time(time),
-        memory=None if memory is None else parse_memory(memory),
-        cpus=None if cpus is None else _at_least_one("cpus", cpus, "cpus must be at least 1"),
-    )
 
+    layers: list[Layer]
+    scheduler: str | None
+    bound: tuple[str, str] | None = None
 
-def parse_time(value: float | str | timedelta) -> float:
-    """Seconds of `90`, `"90"`, `"1h30m"`, `"2d"`, `"1:30:00"`, `"1-12:00:00"` or a timedelta.
+    def choose(self, own: str | None) -> str | None:
+        """The scheduler of a pool whose class says `own`: that goes before any settings.
 
-    With colons it is what Slurm reads, so "1:30" is a minute and a half, "1-12:00" a day and a
-    half.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the value is none of these, or not more than nothing.
-    """
-    accepted = 'seconds, "1h30m", "1:30:00", "2d" or a timedelta'
-    try:
-        if isinstance(value, timedelta):
-            seconds = value.total_seconds()
-        elif isinstance(value, str):
-            seconds = _seconds_of(value, accepted)
-        else:
-            seconds = float(_number("time", value, accepted))
-    except OverflowError:
-        seconds = float("inf")
-    if not 0 < seconds < float("inf"):
-        raise ValueError(f"time={value!r} is no time to live: give {accepted}")
-    return seconds
-
-
-def _seconds_of(text: str, accepted: str) -> float:
-    days, dash, clock = text.strip().rpartition("-")
-    parts = clock.split(":")
-    if dash or len(parts) > 1:
-        padded = [days, *parts, "0", "0"][:4] if dash else ["0", "0", *parts][-4:]
-        if len(parts) > 3 or not all(part.isdecimal() for part in padded):
-            raise ValueError(f"time={text!r} is not understood: give {accepted}")
-        day, hour, minute, second = map(int, padded)
-        return float(((day * 24 + hour) * 60 + minute) * 60 + second)
-    found = _TIME.fullmatch(text.strip())
-    if not text.strip() or found is None:
-        raise ValueError(f"time={text!r} is not understood: give {accepted}")
-    given = {unit: float(number or 0) for unit, number in found.groupdict().items()}
-    return timedelta(**given).total_seconds()
-
-
-def parse_memory(value: int | str) -> int:
-    """Bytes of `4_000_000_000`, `"4G"`, `"500M"`, `"1.5GB"`; K, M, G, T are powers of 1024.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the value is none of these, or not more than nothing.
-    """
-    accepted = 'bytes, "500M" or "4G" per worker'
-    if isinstance(value, str):
-        found = _MEMORY.fullmatch(value.strip())
-        if found is None:
-            raise ValueError(f"memory={value!r} is not understood: give {accepted}")
-        size = float(found[1]) * _UNITS[(found[2] or "").upper()]
-    else:
-        size = _number("memory", value, accepted)
-    if not 1 <= size < float("inf"):
-        raise ValueError(f"memory={value!r} is no amount of memory: give {accepted}")
-    return int(size)
-
-
-def _number(name: str, value: SupportsFloat, accepted: str) -> int | float:
-    """The value as it is, if it is an integer, or else as a float."""
-    if isinstance(value, bool) or not hasattr(type(value), "__float__"):
-        raise TypeError(f"{name}={value!r} is of the wrong type: give {accepted}")
-    return operator.index(value) if isinstance(value, SupportsIndex) else float(value)
-
-
-def _at_least_one(name: str, value: int, message: str) -> int:
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{name}={value!r} must be an integer")
-    if value < 1:
-        raise ValueError(message)
-    return int(value)
-
-
-def _word(name: str, value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"{name}={value!r} must be a string")
-    if not value or not value.isprintable():
-        raise ValueError(f"{name}={value!r} must not be empty nor hold control characters")
-    return value
-
-
-def pick_scheduler(environment: Mapping[str, str] | None = None) -> str:
-    """The scheduler that `pypool.Pool` uses: PYPOOL_SCHEDULER, else Slurm if it is here, else none.
-
-    Raises
-    ------
-    ValueError
-        If PYPOOL_SCHEDULER names one that pypool does not know.
-    """
-    given = os.environ if environment is None else environment
-    named = given.get("PYPOOL_SCHEDULER", "")
-    if named:
-        if named not in SCHEDULERS:
+        Raises
+        ------
+        ValueError
+            If the profile that was asked for is for another one.
+        """
+        if own and self.bound and self.bound[0] != own:
+            scheduler, profile = self.bound
             raise ValueError(
-                f"PYPOOL_SCHEDULER={named!r} is no scheduler that pypool knows: "
-                f"give one of {', '.join(SCHEDULERS)}"
+                f"{profile} is for scheduler={scheduler!r}, and this is a pypool.{own}.Pool: "
+                "take pypool.Pool, or another profile"
             )
-        return named
-    commands = ("sbatch", "squeue", "scancel")
-    here = all(shutil.which(command, path=given.get("PATH")) for command in commands)
-    return "slurm" if here else "local"
+        return own or self.scheduler
+
+    def options(self, scheduler: str, default_processes: Callable[[int], int]) -> Options:
+        """The options of a pool on this scheduler.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a value is not accepted; the message says where it stands.
+        """
+        given: dict[str, Any] = {}
+        no_use: dict[str, list[str]] = {}
+        for layer in self.layers:
+            for option, value in layer.settings.items():
+                if option in SELECTING or option in given:
+                    continue
+                given[option] = _checked(option, value, layer)
+                if option == "directives":
+                    _refuse_ours(scheduler, given[option], layer)
+                if option in HAS_NO_USE_FOR[scheduler]:
+                    no_use.setdefault(layer.source, []).append(option)
+        for source, names in no_use.items():
+            _say_no_use(scheduler, source, sorted(names))
+        if "work_dir" in HAS_NO_USE_FOR[scheduler]:
+            given.setdefault("work_dir", os.sep)  # not everybody has a home for the default
+        return options.make_options(given, default_processes)
 
 
-def usable_cpus() -> int:
-    """How many CPUs this process may use: its affinity, and what a container allows it."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    return max(1, min(count, _cgroup_limit() or count))
+_said: set[tuple[str, ...]] = set()
 
 
-def _cgroup_limit() -> int | None:
-    """CPUs that the control group of this process allows, rounded up."""
+def _say_no_use(scheduler: str, source: str, names: list[str]) -> None:
+    """Once for each set: a program that makes many pools says it once.
+
+    A file holds for many programs, here and on clusters, so it is no surprise there.
+    """
+    if (scheduler, source, *names) not in _said:
+        _said.add((scheduler, source, *names))
+        level = logging.INFO if source else logging.WARNING
+        place = f" (from {source})" if source else ""
+        log.log(level, "a %s pool has no use for %s%s", scheduler, ", ".join(names), place)
+
+
+def gather(
+    given: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    directory: str | os.PathLike[str] | None = None,
+) -> Settings:
+    """Everything that was said of a pool.
+
+    Parameters
+    ----------
+    given : mapping
+        The keywords of the program that are not None.
+    environment : mapping, optional
+        `os.environ` unless given.
+    directory : path, optional
+        Where the project's file is looked for, and above; the working directory unless given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a key or a profile is unknown, or a file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    files = [Layer(str(path), _read(path)) for path in _files(environment, directory)]
+    said = [Layer("", _with_one_progress(given)), _of_environment(environment)]
+    general = [Layer(file.source, _without_profiles(file.settings, file.source)) for file in files]
+    profile = _first([*said, *general], "profile")
+    chosen = [] if profile is None else _profile(*profile, files)
+    layers = [*said, *chosen, *general]
+    scheduler, bound = _first(layers, "scheduler"), _first(chosen, "scheduler")
+    settings = Settings(layers, _scheduler(*scheduler) if scheduler else None)
+    if bound and profile and profile[1] in said:  # what a file says is no more than a default
+        called = f"{profile[1].place('profile')}profile={profile[0]!r} ({bound[1].source})"
+        settings = replace(settings, bound=(_scheduler(*bound), called))
+    return settings
+
+
+def _first(layers: list[Layer], option: str) -> tuple[Any, Layer] | None:
+    """The strongest value of an option, and where it is from."""
+    for layer in layers:
+        if option in layer.settings:
+            return layer.settings[option], layer
+    return None
+
+
+def _checked(option: str, value: Any, layer: Layer) -> Any:
+    """The checked value; the message of what is wrong tells where it stands."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text()
-            period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text()
-        except OSError:
-            return None
-    if not quota.strip().isdigit():
-        return None  # "max", or -1
-    return -(-int(quota) // int(period))
+        return options.check(option, value)
+    except (TypeError, ValueError) as error:
+        if layer.source:
+            raise type(error)(f"{layer.place(option)}{error}") from None
+        raise
+
+
+def _refuse_ours(scheduler: str, directives: tuple[str, ...], layer: Layer) -> None:
+    """A directive that pypool has use for itself is not passed over in silence."""
+    ours = NOT_DIRECTIVES.get(scheduler, {})
+    for line in directives:
+        for word in _words(line):
+            joined = word[:2] if scheduler == "slurm" and not word.startswith("--") else word
+            why = ours.get(joined.partition("=")[0])
+            if why:
+                place = layer.place("directives")
+                raise ValueError(f"{place}directives: {line!r} cannot be given: {why}")
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # the scheduler will have its say
+        return line.split()
+
+
+def _scheduler(name: Any, layer: Layer) -> str:
+    if name not in SCHEDULERS:
+        place = layer.place("scheduler")
+        said = "PYPOOL_SCHEDULER" if layer.source == ENVIRONMENT else f"{place}scheduler"
+        raise ValueError(
+            f"{said}={name!r} is no scheduler that pypool knows: "
+            f"give one of {', '.join(SCHEDULERS)}.{nearest(str(name), SCHEDULERS)}"
+        )
+    return str(name)
+
+
+def _with_one_progress(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`verbose` is another word for `progress`."""
+    settings = dict(given)
+    if "verbose" in settings:
+        verbose = options.flag("verbose", settings.pop("verbose"))
+        if options.flag("progress", settings.get("progress", verbose)) != verbose:
+            raise ValueError(
+                f"progress={settings['progress']!r} and verbose={verbose!r} mean the same: give one"
+            )
+        settings["progress"] = verbose
+    return settings
+
+
+# ---- the environment
+
+
+def _of_environment(environment: Mapping[str, str]) -> Layer:
+    """What variables say; empty ones say nothing."""
+    settings: dict[str, Any] = {}
+    known = {PREFIX + key.upper(): key for key in KEYS}
+    for name, text in sorted(environment.items()):
+        if not name.startswith(PREFIX) or name.startswith(OUR_VARIABLES) or not text:
+            continue
+        option = known.get(name)
+        if option in SELECTING:
+            settings[option] = text
+        elif option is not None:
+            try:
+                settings[option] = options.from_text(option, text)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        elif (name,) not in _said:
+            _said.add((name,))
+            hint = get_close_matches(name.upper(), known, n=1)
+            log.warning("the variable %s means nothing to pypool%s", name, _did_you_mean(hint))
+    try:
+        return Layer(ENVIRONMENT, _with_one_progress(settings))
+    except ValueError as error:
+        raise ValueError(f"{ENVIRONMENT}: {error}") from None
+
+
+def _did_you_mean(words: list[str]) -> str:
+    return f": did you mean {words[0]}?" if words else ""
+
+
+# ---- files
+
+
+def _files(
+    environment: Mapping[str, str], directory: str | os.PathLike[str] | None
+) -> Iterator[Path]:
+    """The project's file, the user's and the site's, as far as they are there."""
+    with suppress(OSError):  # no working directory, no project
+        here = Path.cwd() if directory is None else Path(directory)
+        for folder in [here, *here.parents]:
+            if is_trusted(folder / FILE):
+                yield folder / FILE
+                break
+    for folder in user_and_site(environment):
+        with suppress(OSError):  # a folder that is nobody's business here
+            if (folder / FILE).is_file():
+                yield folder / FILE
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode()
+        return tomllib.loads(text)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no TOML: it is not in UTF-8 ({error.reason})") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        both = re.search(r"^profile\s*=", text, re.M) and re.search(r"^\[\s*profile\b", text, re.M)
+        hint = f". {NOT_BOTH}" if both else ""
+        raise ValueError(f"{path} is no TOML: {error}{hint}") from None
+
+
+def _without_profiles(table: dict[str, Any], path: str) -> dict[str, Any]:
+    """The file's own settings; the names of all keys in it are checked."""
+    profiles = table.get("profile")
+    if isinstance(profiles, dict):
+        for name, profile in profiles.items():
+            if not isinstance(profile, dict):
+                raise ValueError(f"{path}: profile.{name} must be a table of options. {NOT_BOTH}")
+            _check_keys(profile, f"{path}, [profile.{name}]", profile=True)
+        table = {key: value for key, value in table.items() if key != "profile"}
+    _check_keys(table, path)
+    return _prepared(table, path, path)
+
+
+def _check_keys(table: Mapping[str, Any], place: str, profile: bool = False) -> None:
+    keys = [key for key in KEYS if not (profile and key == "profile")]
+    for key in table:
+        if key not in keys:
+            raise ValueError(
+                f"{place}: {key!r} is no option.{nearest(key, keys)} "
+                f"Options are {', '.join(sorted(keys))}."
+            )
+
+
+def _profile(name: Any, layer: Layer, files: list[Layer]) -> list[Layer]:
+    """The profile's table in each file that has one."""
+    place = layer.place("profile")
+    if not isinstance(name, str):
+        raise TypeError(f"{place}profile={name!r} must be the name of a profile")
+    found = []
+    known: list[str] = []
+    for file in files:
+        profiles = file.settings.get("profile")
+        if isinstance(profiles, dict):
+            known += profiles
+            if name in profiles:
+                source = f"{file.source}, [profile.{name}]"
+                found.append(Layer(source, _prepared(profiles[name], file.source, source)))
+    if not found:
+        places = ", ".join(file.source for file in files) or f"no {FILE} is here"
+        raise ValueError(
+            f"{place}there is no profile {name!r}.{nearest(name, known)} "
+            f"Profiles are: {', '.join(sorted(set(known))) or 'none'} ({places})."
+        )
+    return found
+
+
+def _prepared(table: Mapping[str, Any], path: str, place: str) -> dict[str, Any]:
+    """As given by keywords: one word for `progress`, paths relative to the file's directory."""
+    try:
+        settings = _with_one_progress(table)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{place}: {error}") from None
+    for option in ("work_dir", "python", "template"):
+        value = settings.get(option)
+        if isinstance(value, str) and (os.sep in value or (option == "work_dir" and value)):
+            home = value.startswith("~")
+            settings[option] = value if home else str(Path(path).parent / value)
+    return settings

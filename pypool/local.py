@@ -6,15 +6,6 @@ from pypool import pool
 
 
 class Pool(pool.Pool):
-    """As `pypool.Pool`, on this machine.
-
-    Parameters
-    ----------
-    processes : int, optional
-        Workers; the CPUs that this process may use, unless given.
-    """
+    """As `pypool.Pool`, on this machine: with as many workers as it has CPUs, unless told."""
 
     _scheduler: ClassVar[str | None] = "local"
-
-    def __init__(self, processes: int | None = None) -> None:
-        super().__init__(processes)

@@ -13,11 +13,12 @@ PACKAGE = Path(pypool.__file__).parent
 
 # Each row may import what stands in the rows below it, and its own row.
 LAYERS = [
-    {"local", "slurm", "shell"},
+    {"local", "serial", "sge", "shell", "slurm"},
     {"pool"},
-    {"engine"},
+    {"engine", "picking"},
     {"results", "schedulers", "worker", "config"},
-    {"rundir"},
+    {"options", "machine", "places"},
+    {"rundir", "units"},
     {"pickling", "by_value", "errors", "version"},
 ]
 # Whose imports are narrower than their row.
@@ -25,7 +26,12 @@ NARROW = {
     "worker": {"worker", "rundir", "pickling", "errors", "version"},
     "schedulers": {"schedulers", "errors"},
     "results": {"results"},
-    "config": {"config"},
+    "config": {"config", "options", "places"},
+    "options": {"options", "units"},
+    "machine": {"machine"},
+    "places": {"places"},
+    "units": {"units"},
+    "picking": {"picking", "machine", "schedulers", "errors"},
     "rundir": {"rundir", "errors"},
 }
 WORKER_MUST_NOT_LOAD = {

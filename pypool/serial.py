@@ -1,0 +1,11 @@
+"""`pypool.serial.Pool`: a pool that runs tasks in this process, one task after the other."""
+
+from typing import ClassVar
+
+from pypool import pool
+
+
+class Pool(pool.Pool):
+    """As `pypool.Pool`, without any other process: for debuggers and profilers."""
+
+    _scheduler: ClassVar[str | None] = "serial"
