@@ -1,12 +1,27 @@
 #!/bin/bash
-# pypool: one array element of the run below. Its argument is the token of the submission, which
-# names a directory in elements/. An element that had an agent already is left alone.
+# pypool: one array element of the run below, workers: 4. Its argument is the token of the
+# submission, which names a directory in elements/. An element that had an agent is left alone.
 #SBATCH --output='/shared/run of 100%%/scheduler/%A_%a.out'
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
 #SBATCH --ntasks=1
 #SBATCH --partition='long and wide'
+#SBATCH --account='physics 101'
 #SBATCH --time=1-12:30:00
 #SBATCH --mem=6144M
 #SBATCH --cpus-per-task=8
-exec /python /start.py '/shared/run of 100%' "elements/$1/${SLURM_ARRAY_TASK_ID}"
+#SBATCH --gres=gpu:4
+#SBATCH --exclusive
+#SBATCH --constraint='a&b'
+pypool_element="elements/$1/${SLURM_ARRAY_TASK_ID}"
+set -- # what setup reads would take it for its own
+module load gcc
+export CACHE="$TMPDIR"
+
+trap 'kill -TERM "$!" 2>/dev/null || :' TERM # the agent's affair
+exec /python /start.py '/shared/run of 100%' "$pypool_element" &
+agent=$!; until wait "$agent"; ended=$?; ! kill -0 "$agent" 2>/dev/null; do :; done
+{ : # no line of these ends this shell, whatever was set before
+cp -r results /shared
+
+} || :; exit "$ended"

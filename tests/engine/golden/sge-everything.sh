@@ -1,0 +1,28 @@
+#!/bin/bash
+# pypool: one array element of the run below, workers: 4. Its argument is the token of the
+# submission, which names a directory in elements/. An element that had an agent is left alone.
+#$ -S /bin/bash
+#$ -V
+#$ -r n
+#$ -j y
+#$ -o ':/shared/run of 100%/scheduler/$JOB_ID.$TASK_ID.out'
+#$ -q 'long and wide'
+#$ -P 'physics 101'
+#$ -pe smp 8
+#$ -l h_rt=131400
+#$ -l h_vmem=768M
+#$ -l gpu=4
+#$ -R y
+#$ -p -5
+pypool_element="elements/$1/$((SGE_TASK_ID - 1))"
+set -- # what setup reads would take it for its own
+module load gcc
+export CACHE="$TMPDIR"
+
+trap 'kill -TERM "$!" 2>/dev/null || :' TERM # the agent's affair
+exec /python /start.py '/shared/run of 100%' "$pypool_element" &
+agent=$!; until wait "$agent"; ended=$?; ! kill -0 "$agent" 2>/dev/null; do :; done
+{ : # no line of these ends this shell, whatever was set before
+cp -r results /shared
+
+} || :; exit "$ended"

@@ -1,0 +1,12 @@
+#!/bin/bash
+# pypool: one array element of the run below, workers: 1. Its argument is the token of the
+# submission, which names a directory in elements/. An element that had an agent is left alone.
+#$ -S /bin/bash
+#$ -V
+#$ -r n
+#$ -j y
+#$ -o ':/shared/run of 100%/scheduler/$JOB_ID.$TASK_ID.out'
+pypool_element="elements/$1/$((SGE_TASK_ID - 1))"
+set -- # what setup reads would take it for its own
+
+exec /python /start.py '/shared/run of 100%' "$pypool_element"
