@@ -10,7 +10,7 @@ BIN := .venv/bin
 SOURCES := $(wildcard pypool tests tutorial bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check clusters clusters-down clean
+.PHONY: help demo test test-all test-wheel check docs clusters clusters-down clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -19,11 +19,14 @@ help: ## list these targets
 demo: .venv/.demo ## the tutorial's example on this machine
 	@$(BIN)/python tutorial/demo.py --pool local
 
-test: check ## check, then the suite; as root with a Slurm cluster on this machine
+test: check ## check, then the suite; as root with clusters on this machine
 	@tests/clusters/suite -m "not slow" $(TESTS)
 
-test-all: check ## as test, with what takes long
+test-all: check test-wheel ## as test, with what takes long, and the wheel
 	@tests/clusters/suite $(TESTS)
+
+test-wheel: .venv/.python ## the wheel, installed elsewhere, with each Python from 3.11 on
+	@tests/clusters/with-clusters $(BIN)/python tests/wheel/try_wheel.py
 
 check: .venv/.test ## style, types, and who may import whom
 	@$(BIN)/ruff check $(SOURCES)
@@ -31,11 +34,17 @@ check: .venv/.test ## style, types, and who may import whom
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_imports.py
 
-clusters: ## bring up the test Slurm (root, Debian)
-	@tests/clusters/slurm-up
+docs: .venv/.docs ## the documentation as a site, in build/docs
+	@$(BIN)/python -m sphinx -q -W --keep-going -n -c docs -d build/doctrees . build/docs
+	@echo "The documentation is in build/docs/index.html."
 
-clusters-down: ## stop the test Slurm
+clusters: ## bring up the test Slurm and the test Grid Engine (root, Debian)
+	@tests/clusters/slurm-up
+	@tests/clusters/sge-up
+
+clusters-down: ## stop both
 	@tests/clusters/slurm-down
+	@tests/clusters/sge-down
 
 clean: ## remove .venv and all that tools leave behind
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -54,5 +63,10 @@ clean: ## remove .venv and all that tools leave behind
 
 .venv/.test: pyproject.toml | .venv/.python
 	@echo "Installing what the tests need into .venv ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[dev,test,tutorial]'
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,docs,test,tutorial]'
+	@touch $@
+
+.venv/.docs: pyproject.toml | .venv/.python
+	@echo "Installing what the documentation needs into .venv ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
