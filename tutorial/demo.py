@@ -14,7 +14,7 @@ from typing import Any
 
 import telescope
 
-POOLS = ("auto", "multiprocessing", "local", "slurm", "shell")
+POOLS = ("auto", "multiprocessing", "serial", "local", "slurm", "sge", "shell")
 
 
 def make_pool(name: str, processes: int | None) -> Any:
@@ -29,21 +29,11 @@ def make_pool(name: str, processes: int | None) -> Any:
     """
     if name == "multiprocessing":
         return multiprocessing.Pool(processes)
-    if name == "local":
-        import pypool.local
-
-        return pypool.local.Pool(processes)
-    if name == "slurm":
-        import pypool.slurm
-
-        return pypool.slurm.Pool(processes)
-    if name == "shell":
-        import pypool.shell
-
-        return pypool.shell.Pool(processes)
     import pypool
 
-    return pypool.Pool(processes)
+    if name == "auto":
+        return pypool.Pool(processes)
+    return getattr(pypool, name).Pool(processes)
 
 
 def parse_arguments() -> argparse.Namespace:

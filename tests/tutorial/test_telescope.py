@@ -8,7 +8,6 @@ links to the runs, because the catalogues are written beside them.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import math
 import multiprocessing
@@ -17,7 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -47,15 +46,8 @@ import pypool
 DEMO = Path(telescope.__file__).parents[1] / "demo.py"
 
 
-class SerialPool:
-    """Maps in this very process."""
-
-    def map(self, func: Callable[[Any], Any], iterable: Iterable[Any]) -> list[Any]:
-        return [func(item) for item in iterable]
-
-
 POOLS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "serial": lambda: contextlib.nullcontext(SerialPool()),
+    "serial": lambda: pypool.serial.Pool(),
     "multiprocessing": lambda: multiprocessing.Pool(3),
     "local": lambda: pypool.local.Pool(3),
     "shell": lambda: pypool.shell.Pool(3),
