@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
-from pypool.units import parse_memory, parse_time
+from pypool.units import SIZES, parse_memory, parse_time
 
 DEFAULT_PROCESSES = 64
 DEFAULT_WORK_DIR = "~/.pypool"
@@ -211,7 +211,15 @@ def _seconds_or_none(option: str, value: Any) -> float:
 
 
 def _size(option: str, value: Any) -> int:
-    return parse_memory(value, option)
+    """A megabyte at least: who gives less has forgotten the unit."""
+    size = parse_memory(value, option)
+    if size < 1 << 20:
+        hint = f"{value}G" if str(value).isdecimal() else "4G"
+        raise ValueError(
+            f"{option}={value!r} is {size} bytes, too little for any worker: give {SIZES} per "
+            f'worker. Did you mean "{hint}"?'
+        )
+    return size
 
 
 def _path(option: str, value: Any) -> str:

@@ -147,7 +147,7 @@ class Pool:
         options = settings.options(self._name, partial(_default_processes, self._name))
         self._backend = make_backend(self._name, options)
         self._pid = os.getpid()
-        self._processes = options.processes
+        self._processes = options.elements * options.workers
         self._state = RUN
 
     # -- calls

@@ -45,7 +45,7 @@ RIGHT: list[tuple[str, Any, Any]] = [
     ("time", "1h30m", 5400.0),
     ("time", timedelta(minutes=1), 60.0),
     ("memory", "4G", 4 << 30),
-    ("memory", numpy.int64(5), 5),
+    ("memory", numpy.int64(5 << 20), 5 << 20),
     ("cpus", 4, 4),
     ("cpus", numpy.int32(4), 4),
     ("gpus", 2, 2),
@@ -130,6 +130,7 @@ WRONG_VALUE: list[tuple[str, Any, str]] = [
     ("queue", HALF_A_LETTER, "nor hold unprintable characters"),
     ("time", "soon", 'is not understood: give seconds, "1h30m"'),
     ("memory", "4X", 'is not understood: give bytes, "500M" or "4G" per worker'),
+    ("memory", 4, 'is 4 bytes, too little for any worker: give bytes, "500M" or "4G"'),
     ("cpus", 0, "cpus=0 must be at least 1"),
     ("gpus", 0, "gpus=0 must be at least 1"),
     ("account", "a\tb", "nor hold unprintable characters"),
@@ -279,8 +280,8 @@ def test_without_a_number_of_processes_it_is_the_default() -> None:
 
 def test_options_are_taken_as_they_are_given() -> None:
     """Each option arrives under its name, parsed."""
-    found = options(processes=2, work_dir="/w", queue="long", time="1h", memory="1K", cpus=3)
-    assert found == Options(2, "/w", queue="long", time=3600.0, memory=1024, cpus=3)
+    found = options(processes=2, work_dir="/w", queue="long", time="1h", memory="1G", cpus=3)
+    assert found == Options(2, "/w", queue="long", time=3600.0, memory=1 << 30, cpus=3)
 
 
 # ---- packing

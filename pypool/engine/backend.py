@@ -1,32 +1,40 @@
 """A backend: what a kind of pool is made of. It makes runs and elements for the dispatcher."""
 
+import logging
 import os
 import shutil
+import site
 import socket
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from pypool.config import Options
 from pypool.engine.dealing.deal import Policy
 from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
 from pypool.engine.submission import ClusterElements
 from pypool.engine.this_machine import LocalElements, private_directory
+from pypool.engine.variables import variables
 from pypool.errors import RunDirectoryError
+from pypool.options import Options
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader
 from pypool.rundir.messages import beat_seconds
 from pypool.rundir.run import RunDirectory, is_run_name, prepare_work_dir
-from pypool.schedulers.base import Scheduler
+from pypool.schedulers.base import Scheduler, wait
 from pypool.version import VERSION
+
+log = logging.getLogger("pypool")
 
 LEASE_BEATS = 6
 SHORTEST_LINGER = 30.0
 LONGEST_LINGER = 600.0
 KEPT_RUNS = 20
 KEPT_SECONDS = 7 * 86400.0
+PAUSES = (0.1, 0.3, 1.0, 3.0)
+"""Seconds between tries to remove a run."""
 
 
 def run_info(options: Options, elements: int, scheduler: str) -> dict[str, Any]:
@@ -36,6 +44,8 @@ def run_info(options: Options, elements: int, scheduler: str) -> dict[str, Any]:
         "pypool": VERSION,
         "python": sys.executable,
         "python_version": sys.version_info[:2],
+        "own_python": options.python != sys.executable,
+        "libraries": libraries(),
         "sys_path": [os.path.abspath(entry) for entry in sys.path],
         "directory": os.getcwd(),
         "main_file": getattr(main, "__file__", None),
@@ -45,10 +55,18 @@ def run_info(options: Options, elements: int, scheduler: str) -> dict[str, Any]:
         "start": time.time(),
         "scheduler": scheduler,
         "elements": elements,
-        "workers_per_element": options.workers_per_element,
+        "workers_per_element": options.workers,
+        "gpus": options.gpus,
         "time": options.time,
         "orphan_timeout": options.orphan_timeout,
+        "keep": options.keep,
     }
+
+
+def libraries() -> list[str]:
+    """Directories with libraries of this interpreter; what tasks bring along lies elsewhere."""
+    prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+    return sorted({*prefixes, site.getusersitepackages()})
 
 
 class ClusterBackend:
@@ -57,13 +75,18 @@ class ClusterBackend:
     local = False
 
     def __init__(self, scheduler: Scheduler, options: Options) -> None:
-        prepare_work_dir(options.work_dir)
         self.scheduler = scheduler
         self.options = options
-        beat = beat_seconds(-(-options.processes // options.workers_per_element))
+        scheduler.title = options.name or scheduler.title
+        self._parallel_environment = options.parallel_environment
+        self._gpu_request: str | None = None
+        self._find_out()
+        self.job_script(f"{options.work_dir}/RUN")  # what is wrong in it is said now
+        prepare_work_dir(options.work_dir)
+        beat = beat_seconds(options.elements)
         self.policy = Policy(
-            processes=options.processes,
-            slots=options.workers_per_element,
+            processes=options.elements * options.workers,
+            slots=options.workers,
             retries=options.retries,
             time=options.time,
             beat=beat,
@@ -72,12 +95,22 @@ class ClusterBackend:
             watches=scheduler.interval is not None,
         )
 
+    def _find_out(self) -> None:
+        """What differs by site, if it is needed: the scheduler has to be asked."""
+        options = self.options
+        if options.slots > 1 and options.parallel_environment is None:
+            self._parallel_environment = wait(self.scheduler.parallel_environment())
+        if options.gpus is not None:
+            gpus = options.gpus * options.workers
+            self._gpu_request = wait(self.scheduler.gpu_request(gpus, options.slots))
+
     def open(self) -> RunDirectory:
         """A new run, with its job script."""
         prune(self.options.work_dir)
-        elements = -(-self.options.processes // self.options.workers_per_element)
-        info = run_info(self.options, elements, self.scheduler.name)
+        self.scheduler.variables = variables(self.options, os.environ)
+        info = run_info(self.options, self.options.elements, self.scheduler.name)
         run = RunDirectory.create(self.options.work_dir, info)
+        run.keeps = self.options.keep == "all"
         script = self.job_script(run.path)
         run.write(names.JOB_SCRIPT, [script.encode(errors="surrogateescape")], sync=True)
         return run
@@ -86,7 +119,9 @@ class ClusterBackend:
         return ClusterElements(run, self.scheduler, self.options, journal)
 
     def job_script(self, run: str) -> str:
-        return render(self.scheduler.name, self.options, run, sys.executable)
+        return render(
+            self.scheduler, self.options, run, self._parallel_environment, self._gpu_request
+        )
 
     def linger(self, waited: float) -> float:
         """Seconds without work after which an agent leaves: as long as its element waited."""
@@ -95,8 +130,10 @@ class ClusterBackend:
         return min(max(waited, SHORTEST_LINGER), LONGEST_LINGER)
 
     def clean_up(self, run: RunDirectory, failed: bool) -> None:
-        """Inputs and results go; what tells of the run stays for a week."""
-        if failed:
+        """By what is to be kept; as a rule inputs and results go, what tells of the run stays."""
+        if self.options.keep == "none":
+            remove_all(run)
+        if self.options.keep != "failed" or failed:
             return
         for name in (names.BATCHES, names.FUNCTIONS):
             run.remove_tree(name)
@@ -106,6 +143,8 @@ class ClusterBackend:
 
     def clean_element(self, run: RunDirectory, element: str) -> None:
         """What an element leaves: nothing but what its tasks have printed."""
+        if run.keeps:
+            return
         for name in run.list(element):
             printed = name.startswith("output.")
             if not printed or not os.stat(f"{run.path}/{element}/{name}").st_size:
@@ -113,6 +152,16 @@ class ClusterBackend:
         with suppress(OSError):  # something was printed, or other elements are still there
             os.rmdir(f"{run.path}/{element}")
             os.rmdir(os.path.dirname(f"{run.path}/{element}"))
+
+
+def remove_all(run: RunDirectory) -> None:
+    """Removes the run, though an agent that was cancelled may still be writing its last words."""
+    for pause in PAUSES:
+        run.remove_tree("")
+        if not os.path.lexists(run.path):
+            return
+        time.sleep(pause)
+    log.warning("%s cannot be removed: somebody still writes there", run.path)
 
 
 class LocalBackend:
@@ -132,12 +181,13 @@ class LocalBackend:
         )
 
     def open(self) -> RunDirectory:
+        its_own = replace(self.options, python=sys.executable, time=None)  # of no use here
         return RunDirectory.create(
-            private_directory(), run_info(self.options, 1, "local"), prefix="pypool-"
+            private_directory(), run_info(its_own, 1, "local"), prefix="pypool-"
         )
 
     def elements(self, run: RunDirectory, journal: Journal) -> LocalElements:
-        return LocalElements(run)
+        return LocalElements(run, variables(self.options, os.environ))
 
     def linger(self, waited: float) -> float:
         return float("inf")
@@ -155,7 +205,8 @@ Backend = ClusterBackend | LocalBackend
 def prune(work_dir: str) -> None:
     """Removes old runs: those that were silent for a week, and ended ones but the last twenty.
 
-    Only what is a run of ours beyond doubt is touched: the directory may hold other things.
+    Only what is a run of ours beyond doubt is touched: the directory may hold other things. A run
+    of which all was to be kept stays.
     """
     old = time.time() - KEPT_SECONDS
     ended = []
@@ -163,6 +214,8 @@ def prune(work_dir: str) -> None:
         try:
             has_ended, silent_since = last_words(path)
         except (OSError, RunDirectoryError):
+            continue
+        if silent_since is None:
             continue
         if silent_since < old:
             shutil.rmtree(path, ignore_errors=True)
@@ -172,8 +225,10 @@ def prune(work_dir: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def last_words(path: str) -> tuple[bool, float]:
+def last_words(path: str) -> tuple[bool, float | None]:
     """Whether the driver of the run has said `stop`, and when it last said anything.
+
+    The latter is None if all of the run is to be kept.
 
     Raises
     ------
@@ -183,7 +238,8 @@ def last_words(path: str) -> tuple[bool, float]:
     run = RunDirectory.open(path)
     try:
         said = FileReader(run.open_file, names.DRIVER, run.mark).read()
-        seconds = os.stat(f"{path}/{names.DRIVER}").st_mtime
+        kept = run.info.get("keep") == "all"
+        seconds = None if kept else os.stat(f"{path}/{names.DRIVER}").st_mtime
     finally:
         run.close()
     return any(record.kind == records.STOP for record in said), seconds

@@ -13,6 +13,10 @@ class Handle(Protocol):
 
     def fail(self, error: BaseException) -> None: ...
 
+    def ready(self) -> bool:
+        """It has been told of every task."""
+        ...
+
 
 @dataclass(slots=True)
 class Call:

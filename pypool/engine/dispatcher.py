@@ -25,6 +25,7 @@ from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
+from pypool.engine.progress import Progress
 from pypool.engine.store import Store
 from pypool.engine.submission import Ended, Listed, Refused, Shrunk
 from pypool.errors import AgentStartError, PoolError, RunDirectoryError, VersionMismatchError
@@ -82,7 +83,8 @@ class Dispatcher:
         self._over: BaseException | None = None
         self._stop: str | None = None
         self._opens = Allowance(now)
-        self._failed = False
+        self._failed: set[int] = set()
+        self._progress = Progress(backend.options.progress, now)
         self._beat_at = self._last_round = now
         self._wake, self._wakeup = os.pipe()
         os.set_blocking(self._wake, False)
@@ -166,6 +168,7 @@ class Dispatcher:
             if link.waiting:
                 link.flush()
         self._beat(now)
+        self._progress.tell_if_due(self._deal, now)
         self._journal.flush_if_due(now)
         self._sleep(now)
 
@@ -237,7 +240,8 @@ class Dispatcher:
         if isinstance(link, FileLink):
             del self._links[link.key]
             self._ended.pop(link.key, None)
-            self._backend.clean_element(self._run, link.element)
+            if not self._failed:  # else whoever looks for the reason needs its words
+                self._backend.clean_element(self._run, link.element)
 
     def _take_news(self, now: float) -> None:
         for key in [key for key, at in self._ended.items() if now - at > ZOMBIE_SECONDS]:
@@ -253,7 +257,7 @@ class Dispatcher:
             elif isinstance(news, Shrunk):
                 for key in news.keys:
                     self._links.pop(key, None)
-                self._deal.withdrawn(news.keys, now)
+                self._deal.withdrawn(news.keys, now, at_once=news.in_one_array)
             elif isinstance(news, Listed):
                 self._deal.listed(news.states, now)
             elif isinstance(news, Ended):
@@ -287,13 +291,14 @@ class Dispatcher:
             case deal.Fail(batch, task, loss):
                 call = self._calls.get(batch)
                 if call is not None:
-                    self._failed = True
+                    self._failed.add(batch)
                     call.handle.set_item(task, False, lost(loss, call.task(task)))
                     self._intake.close_if_over(batch)
             case deal.Cancel(agent):
                 self._elements.cancel([agent])
             case deal.Remove(batch):
-                self._store.remove(batch)
+                if batch not in self._failed:  # whoever looks for the reason needs its items
+                    self._store.remove(batch)
             case deal.GiveUp(why):
                 self._give_up(why)
 
@@ -341,7 +346,7 @@ class Dispatcher:
         self._try(lambda: self._await_goodbyes(at_once))
         pending = [key for key, agent in self._deal.agents.items() if agent.pending]
         self._try(lambda: self._elements.end(pending, at_once))
-        self._try(lambda: self._backend.clean_up(self._run, self._failed))
+        self._try(lambda: self._backend.clean_up(self._run, bool(self._failed)))
         for fd in (self._wake, self._wakeup):
             os.close(fd)
         self._run.close()

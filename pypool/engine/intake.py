@@ -104,7 +104,11 @@ class Intake:
         self.close_if_over(batch)
 
     def close_if_over(self, batch: int) -> None:
-        """A call without open tasks is nobody's business any more."""
-        book = self._deal.batches.get(batch)
-        if book is None or not book.left:
-            self._calls.pop(batch, None)
+        """A call that has been told of all its tasks is nobody's business any more.
+
+        No task may be open, and the caller not be told yet: of those that have failed in this
+        round he is told at its end.
+        """
+        call = self._calls.get(batch)
+        if call is not None and call.handle.ready():
+            del self._calls[batch]

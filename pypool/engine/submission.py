@@ -9,11 +9,12 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from pypool.config import Options
+from pypool.engine.array_limit import ArrayLimit
 from pypool.engine.asking import Asking, Seldom
 from pypool.engine.journal import Journal
 from pypool.engine.links import FileLink, Link
 from pypool.errors import PoolError, SubmitError
+from pypool.options import Options
 from pypool.rundir import names
 from pypool.rundir.run import RunDirectory
 from pypool.schedulers.base import Element, ElementState, Pending, Scheduler, wait
@@ -40,9 +41,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:
-    """The scheduler takes fewer elements at once: these will not come."""
+    """The scheduler takes fewer elements: these will not come.
+
+    Attributes
+    ----------
+    in_one_array : bool
+        It takes no more in one array, and may take another array at once.
+    """
 
     keys: list[str]
+    in_one_array: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ class Submission:
         Indexes of elements that will not be heard again.
     why_fewer : str
         The scheduler's words if it does not take as many as were wanted.
+    refused : str
+        Its words if it has refused the size, until its limit is known.
     """
 
     token: str
@@ -88,6 +98,7 @@ class Submission:
     job: str | None = None
     over: set[int] = field(default_factory=set)
     why_fewer: str = ""
+    refused: str = ""
 
     def key(self, index: int) -> str:
         return f"{self.token}/{index}"
@@ -118,15 +129,24 @@ class ClusterElements:
         self._waiting_since: float | None = None
         self._no_answers = Seldom()
         self._refusals = Seldom()
+        self._limit = ArrayLimit(scheduler)
+        self._limit_said = False
         self._last_end = ""
         self._last_over: Submission | None = None
-        agents = -(-options.processes // options.workers_per_element)
-        self._longest_sleep = min(max(agents / 500, 0.02), 20.0)
+        self._longest_sleep = min(max(options.elements / 500, 0.02), 20.0)
 
     # -- asking for elements
 
     def submit(self, elements: int, now: float) -> list[Link]:
         """Makes the elements' directories and asks the scheduler for them."""
+        links = [link for size in self._limit.split(elements) for link in self._array(size, now)]
+        self._interval = self._first_interval
+        self._look_at = now + self._interval
+        self._waiting_since = now
+        self._say_at = now + SAY_AFTER
+        return links
+
+    def _array(self, elements: int, now: float) -> list[Link]:
         token = os.urandom(4).hex()
         links: list[Link] = []
         self._run.make_directory(f"{names.ELEMENTS}/{token}")
@@ -137,10 +157,6 @@ class ClusterElements:
             self._run.make_file(names.outbox(element, 1))
             links.append(FileLink(self._run, f"{token}/{index}", self._longest_sleep, now))
         self._submissions[token] = Submission(token, elements, elements, self._ask(token, elements))
-        self._interval = self._first_interval
-        self._look_at = now + self._interval
-        self._waiting_since = now
-        self._say_at = now + SAY_AFTER
         return links
 
     def _ask(self, token: str, elements: int) -> Asking:
@@ -159,6 +175,8 @@ class ClusterElements:
             Elements that have not said hello.
         """
         self._scheduler.tidy()
+        if self._limit.came():
+            yield from self._ask_for_what_fits()
         for submission in list(self._submissions.values()):
             if submission.asking is not None:
                 yield from self._go_on_asking(submission, submission.asking, now)
@@ -184,6 +202,7 @@ class ClusterElements:
         """A command is running whose end should be noticed soon."""
         return (
             self._looking is not None
+            or self._limit.in_command
             or bool(self._cancelling)
             or any(each.asking and each.asking.in_command for each in self._submissions.values())
         )
@@ -194,7 +213,7 @@ class ClusterElements:
         try:
             job = asking.advance(now)
         except PoolError as error:
-            yield self._take_refusal(submission, asking, error, now)
+            yield from self._take_refusal(submission, asking, error, now)
         else:
             if job is not None:
                 self._take_job(submission, job)
@@ -213,15 +232,15 @@ class ClusterElements:
 
     def _take_refusal(
         self, submission: Submission, asking: Asking, error: PoolError, now: float
-    ) -> News:
-        """Half of the elements if the scheduler may take those, else none."""
+    ) -> Iterator[News]:
+        """Fewer elements if the scheduler may take those, else none."""
         words = error.words if isinstance(error, SubmitError) and error.words else str(error)
         keys = submission.keys
         if isinstance(error, SubmitError) and error.too_many and submission.elements > 1:
-            submission.elements //= 2
-            submission.why_fewer = words
-            submission.asking = self._ask(submission.token, submission.elements)
-            return Shrunk(keys[submission.elements :])
+            submission.asking, submission.refused = None, words
+            if not self._limit.ask():
+                yield from self._ask_for_what_fits()
+            return
         del self._submissions[submission.token]
         if not asking.ever_in_doubt:
             self._run.remove_tree(f"{names.ELEMENTS}/{submission.token}")
@@ -232,7 +251,33 @@ class ClusterElements:
                 self._scheduler.name,
                 words,
             )
-        return Refused(keys, error)
+        yield Refused(keys, error)
+
+    def _ask_for_what_fits(self) -> Iterator[News]:
+        """After a refusal of the size: as many as one array may have, or else half of them."""
+        for submission in [each for each in self._submissions.values() if each.refused]:
+            keys = submission.keys
+            words, submission.refused = submission.refused, ""
+            in_one_array = not self._limit.allows(submission.elements)
+            if in_one_array:
+                submission.elements = self._limit.value or 1
+                self._say_limit()
+            else:
+                submission.elements //= 2
+                submission.why_fewer = words
+            submission.asking = self._ask(submission.token, submission.elements)
+            yield Shrunk(keys[submission.elements :], in_one_array)
+
+    def _say_limit(self) -> None:
+        """Once: several submissions may have been refused for it."""
+        if self._limit_said:
+            return
+        self._limit_said = True
+        log.warning(
+            "%s takes at most %d elements in one array: several arrays are submitted",
+            self._scheduler.name,
+            self._limit.value,
+        )
 
     def _look(self, now: float) -> None:
         jobs = [each.job for each in self._submissions.values() if each.job is not None]

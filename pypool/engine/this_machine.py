@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pypool.engine.links import Link, PipeLink
@@ -47,8 +47,9 @@ class LocalElements:
     next_look = float("inf")
     waits_for_command = False
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, variables: Mapping[str, str]) -> None:
         self._run = run
+        self._variables = variables
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
         self._links: dict[str, PipeLink] = {}
         self._count = 0
@@ -68,6 +69,7 @@ class LocalElements:
             [*argv, str(its_inbox), str(its_outbox)],
             stdin=subprocess.DEVNULL,
             pass_fds=(its_inbox, its_outbox),
+            env=os.environ | self._variables,
             start_new_session=True,
         )
         os.close(its_inbox)

@@ -90,7 +90,11 @@ class RunDirectory:
         What `run.json` holds.
     mark : bytes
         The magic of this run's records.
+    keeps : bool
+        No file is removed one by one.
     """
+
+    keeps = False
 
     def __init__(self, path: str, fd: int, info: dict[str, Any]) -> None:
         self.path = path
@@ -191,7 +195,9 @@ class RunDirectory:
             return bytes(buffer)
 
     def remove(self, name: str) -> None:
-        """Removes a file; one that is gone already is no error."""
+        """Removes a file, unless all is kept; one that is gone already is no error."""
+        if self.keeps:
+            return
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._fd)
 

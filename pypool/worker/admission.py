@@ -1,5 +1,7 @@
 """Whether an agent may serve a run: one agent per element, the driver's Python and pypool."""
 
+from __future__ import annotations
+
 import os
 import sys
 
@@ -9,6 +11,10 @@ from pypool.rundir.mailbox import TakenOver
 from pypool.rundir.run import RunDirectory
 from pypool.version import VERSION
 from pypool.worker.agent import REFUSED, Agent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 OWNED = 5
 """Exit code of an agent whose element belongs to another one."""
@@ -24,7 +30,7 @@ def main(argv: list[str]) -> int:
             print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
             return OWNED
         why, mismatch = unfit(run)
-        sys.path[:] = run.info["sys_path"]
+        sys.path[:] = import_path(run.info)
         agent = Agent(run, element, pipes)
         if why is None:
             code = agent.play()
@@ -40,6 +46,21 @@ def main(argv: list[str]) -> int:
     if pipes is not None and agent.run_is_over:
         run.remove_tree("")
     return code
+
+
+def import_path(info: dict[str, Any]) -> list[str]:
+    """Where tasks import from: where the driver does.
+
+    An interpreter of the nodes' own has libraries of its own: they come before the driver's, of
+    which only what is missing is taken, and behind what lies outside of both.
+    """
+    path: list[str] = info["sys_path"]
+    if not info["own_python"]:
+        return path
+    libraries = tuple(os.path.join(directory, "") for directory in info["libraries"])
+    of_driver = [entry for entry in path if f"{entry}/".startswith(libraries)]
+    brought = [entry for entry in path if entry not in of_driver]
+    return list(dict.fromkeys(brought + sys.path[1:] + of_driver))
 
 
 def own(run: RunDirectory, element: str) -> bool:

@@ -49,6 +49,7 @@ class Agent:
         info = run.info
         now = time.monotonic()
         self._run = run
+        self._element = element
         self._mail = Mail(run, element, pipes, now)
         self._slots = [
             Slot(number, run, element, prints_to_file=pipes is None)
@@ -120,8 +121,8 @@ class Agent:
             "slots": len(self._slots),
             "python": sys.version.split()[0],
             "pypool": VERSION,
-            "job": os.environ.get("SLURM_ARRAY_JOB_ID"),
-            "index": os.environ.get("SLURM_ARRAY_TASK_ID"),
+            "job": os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("JOB_ID")),
+            "index": self._element.rpartition("/")[2],
         }
         self._mail.put(records.HELLO, words)
         self._mail.flush(time.monotonic())
@@ -130,7 +131,7 @@ class Agent:
 
     def _start(self, slot: Slot) -> None:
         fds = [self._wake, self._wakeup, *(self._mail.pipes or ())]
-        slot.start(self._slots, fds, self._run.info["main_file"], self._run.info["argv"])
+        slot.start(self._slots, fds, self._run.info)
 
     def _check_leaving(self, now: float) -> None:
         mail = self._mail

@@ -5,6 +5,8 @@ has not read yet it can take back from behind a long task. Outcomes come out as 
 agent never waits on either.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -17,7 +19,12 @@ from mmap import mmap
 from pypool.rundir import names
 from pypool.rundir.messages import ENTRY_SIZE, VOID, Share, cut_entries
 from pypool.rundir.run import RunDirectory
+from pypool.worker.gpus import own_devices
 from pypool.worker.worker import PAGE, PAGE_BYTES, Worker, become_worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 AHEAD_SECONDS = 0.002
 """How much work a slot is given in advance."""
@@ -113,10 +120,10 @@ class Slot:
         self._page = mmap(-1, PAGE_BYTES)
         self._packets_in = self._packets_kept = self.outcomes = -1
 
-    def start(
-        self, slots: list["Slot"], fds: list[int], main_file: str | None, argv: list[str]
-    ) -> None:
+    def start(self, slots: list[Slot], fds: list[int], info: dict[str, Any]) -> None:
         """Forks the worker, which closes the agent's `fds` and those of all `slots`.
+
+        `info` is what the driver has said of itself and of what workers get.
 
         The agent is single-threaded, so a fork is safe.
         """
@@ -136,7 +143,8 @@ class Slot:
                 slot.close()
             for fd in fds:
                 os.close(fd)
-            become_worker(main_file, argv, lambda: die_with(agent))
+            become_worker(info["main_file"], info["argv"], lambda: die_with(agent))
+            os.environ.update(own_devices(self.number, info, self._element))
             if self._prints_to_file:
                 self._redirect_output()
             Worker(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pypool.config import Options
+from pypool.engine import backend
 from pypool.engine.backend import KEPT_RUNS, prune, run_info
+from pypool.options import Keep, Options
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter
 from pypool.rundir.run import RunDirectory
@@ -15,9 +16,9 @@ from pypool.rundir.run import RunDirectory
 LONG_AGO = time.time() - 30 * 86400
 
 
-def new_run(work_dir: Path, ended: bool) -> Path:
+def new_run(work_dir: Path, ended: bool, keep: Keep = "failed") -> Path:
     """A run whose driver is at work, or has stopped."""
-    info = run_info(Options(1, str(work_dir)), 1, "shell")
+    info = run_info(Options(1, str(work_dir), keep=keep), 1, "shell")
     run = RunDirectory.create(str(work_dir), info)
     writer = FileWriter(run.open_file, names.DRIVER, run.mark)
     writer.put(records.STOP if ended else records.DRIVER_BEAT)
@@ -64,6 +65,59 @@ def test_what_is_no_run_stays(tmp_path: Path, name: str) -> None:
         age(path)
     prune(str(tmp_path))
     assert thesis.exists()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_run_of_which_all_is_kept_stays(tmp_path: Path, ended: bool) -> None:
+    """However long ago that was, and however many there are."""
+    runs = [new_run(tmp_path, ended, keep="all") for _ in range(KEPT_RUNS + 2)]
+    age(runs[0] / names.DRIVER)
+    others = [new_run(tmp_path, ended=True) for _ in range(KEPT_RUNS + 2)]
+    prune(str(tmp_path))
+    assert all(run.exists() for run in runs)
+    assert sum(run.exists() for run in others) == KEPT_RUNS
+
+
+class Busy(RunDirectory):
+    """Somebody writes while it is removed, so many times."""
+
+    writes = 0
+
+    def remove_tree(self, name: str) -> None:
+        super().remove_tree(name)
+        if self.writes:
+            self.writes -= 1
+            (Path(self.path) / "elements").mkdir(parents=True)
+
+
+def busy_run(tmp_path: Path, writes: int) -> Busy:
+    run = Busy.open(str(new_run(tmp_path, ended=True)))
+    assert isinstance(run, Busy)
+    run.writes = writes
+    return run
+
+
+def test_a_run_goes_though_somebody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again."""
+    monkeypatch.setattr(backend, "PAUSES", (0.0, 0.0, 0.0))
+    run = busy_run(tmp_path, writes=2)
+    backend.remove_all(run)
+    run.close()
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
+
+
+def test_a_run_that_does_not_go_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody tries for ever."""
+    monkeypatch.setattr(backend, "PAUSES", (0.0, 0.0, 0.0))
+    run = busy_run(tmp_path, writes=100)
+    backend.remove_all(run)
+    run.close()
+    assert f"{run.path} cannot be removed" in caplog.text
 
 
 def test_a_run_open_to_others_stays(tmp_path: Path) -> None:

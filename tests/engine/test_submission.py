@@ -11,11 +11,11 @@ from typing import ClassVar, Generic, TypeVar
 
 import pytest
 
-from pypool.config import Options
 from pypool.engine import asking, submission
 from pypool.engine.journal import Journal
 from pypool.engine.submission import ClusterElements, Ended, Listed, News, Refused, Shrunk
 from pypool.errors import SubmitError
+from pypool.options import Options
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader
 from pypool.rundir.run import RunDirectory
@@ -30,6 +30,8 @@ from pypool.schedulers.base import (
 )
 
 T = TypeVar("T")
+
+NO_LIMIT = CommandError("it has none")
 
 PENDING = ElementState("pending", "PENDING", "Resources")
 RUNNING = ElementState("running", "RUNNING")
@@ -71,7 +73,13 @@ class Found:
 
 
 class Fake(Scheduler):
-    """Takes down what it is asked."""
+    """Takes down what it is asked.
+
+    Attributes
+    ----------
+    largest : int, Exception or None
+        What it says at once of the size of an array; None: what the test says later.
+    """
 
     name: ClassVar[str] = "fake"
 
@@ -83,6 +91,8 @@ class Fake(Scheduler):
         self.forgotten: list[str] = []
         self.cancelled: list[tuple[list[str], list[Element]]] = []
         self.cancellation: Pending[None] = Answered(None)
+        self.limits: list[Later[int | None]] = []
+        self.largest: int | Exception | None = NO_LIMIT
 
     def submit(self, script: str, token: str, elements: int) -> Pending[str]:
         answer = Later[str]()
@@ -104,6 +114,12 @@ class Fake(Scheduler):
 
     def cancel_by_hand(self, token: str) -> str:
         return f"fakecancel pypool-{token}"
+
+    def limit(self) -> Pending[int | None]:
+        answer = Later[int | None]()
+        answer.answer = self.largest
+        self.limits.append(answer)
+        return answer
 
     def forget(self, job: str) -> None:
         self.forgotten.append(job)
@@ -144,6 +160,16 @@ class Cluster:
         assert len(self.scheduler.looks) == before + 1
         self.scheduler.looks[-1][1].answer = states
         return self.advance(now)
+
+    def refuse(self, words: str = "Invalid job array specification") -> list[News]:
+        """The last submission is too large; gives the news once the limit is known, or is not."""
+        self.answer(failed(words, too_many=True))
+        return self.advance(0.0, asks=False) + self.advance(0.0, asks=False)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of all arrays that were asked for."""
+        return [each[2] for each in self.scheduler.submissions]
 
     def journal(self) -> list[int]:
         """Kinds of its records."""
@@ -364,8 +390,7 @@ def test_what_may_have_worked_keeps_its_directories(cluster: Cluster) -> None:
 def test_a_size_that_is_refused_is_halved(cluster: Cluster) -> None:
     """Those that will not come are news, the others keep their keys."""
     token = cluster.submit(1500, job=None)
-    cluster.answer(failed("Invalid job array specification", too_many=True))
-    (news,) = cluster.advance(0.0)
+    (news,) = cluster.refuse()
     assert news == Shrunk([f"{token}/{index}" for index in range(750, 1500)])
     assert [each[1:3] for each in cluster.scheduler.submissions] == [(token, 1500), (token, 750)]
     cluster.answer("7")
@@ -376,8 +401,7 @@ def test_what_fits_is_said_once(cluster: Cluster, caplog: pytest.LogCaptureFixtu
     """How many of how many, and why."""
     cluster.submit(8, job=None)
     for _ in range(2):
-        cluster.answer(failed("QOSMaxSubmitJobPerUserLimit", too_many=True))
-        cluster.advance(0.0)
+        cluster.refuse(words="QOSMaxSubmitJobPerUserLimit")
     cluster.answer("7")
     cluster.advance(0.0)
     (line,) = [record.getMessage() for record in caplog.records]
@@ -387,9 +411,8 @@ def test_what_fits_is_said_once(cluster: Cluster, caplog: pytest.LogCaptureFixtu
 def test_one_element_that_is_refused_is_refused(cluster: Cluster) -> None:
     """There is nothing to halve."""
     token = cluster.submit(2, job=None)
+    assert cluster.refuse() == [Shrunk([f"{token}/1"])]
     error = failed("AssocMaxSubmitJobLimit", too_many=True)
-    cluster.answer(error)
-    assert cluster.advance(0.0) == [Shrunk([f"{token}/1"])]
     cluster.answer(error)
     assert cluster.advance(0.0) == [Refused([f"{token}/0"], error)]
 
@@ -415,6 +438,143 @@ def test_a_refusal_with_nobody_else_there_is_left_to_the_caller(
     cluster.submit(job=None)
     cluster.answer(failed("no such partition"))
     cluster.advance(0.0)
+    assert caplog.records == []
+
+
+# ---- as many as one array may have
+
+
+def keys(token: str, *indexes: int) -> list[str]:
+    return [f"{token}/{index}" for index in indexes]
+
+
+def test_a_limit_splits_what_is_asked_for(cluster: Cluster) -> None:
+    """The array that was refused has as many as it may; the others may be had at once."""
+    cluster.scheduler.largest = 3
+    token = cluster.submit(8, job=None)
+    assert cluster.refuse() == [Shrunk(keys(token, 3, 4, 5, 6, 7), in_one_array=True)]
+    assert cluster.sizes == [8, 3]
+    cluster.answer("7")
+    assert cluster.advance(0.0) == []
+    links = cluster.elements.submit(5, now=1.0)
+    assert cluster.sizes == [8, 3, 3, 2]
+    assert len({link.key for link in links}) == 5
+    assert len({each[1] for each in cluster.scheduler.submissions}) == 3
+
+
+def test_a_known_limit_is_kept_to_from_then_on(cluster: Cluster) -> None:
+    """Nothing larger is asked for, and nobody is asked again."""
+    cluster.scheduler.largest = 3
+    cluster.submit(8, job=None)
+    cluster.refuse()
+    for elements in (1, 3, 4, 7):
+        cluster.elements.submit(elements, now=1.0)
+    assert cluster.sizes == [8, 3, 1, 3, 3, 1, 3, 3, 1]
+    assert len(cluster.scheduler.limits) == 1
+
+
+def test_nobody_is_asked_before_a_refusal(cluster: Cluster) -> None:
+    """It costs a command."""
+    cluster.submit(1000)
+    assert cluster.scheduler.limits == []
+
+
+def test_a_limit_is_asked_for_once_for_several_refusals(cluster: Cluster) -> None:
+    """All of them wait for the one answer; that is looked for often."""
+    cluster.scheduler.largest = None
+    tokens = [cluster.submit(elements, job=None) for elements in (8, 5)]
+    for _, _, _, answer in cluster.scheduler.submissions:
+        answer.answer = failed(too_many=True)
+    assert cluster.advance(0.0, asks=False) == []
+    assert cluster.elements.waits_for_command
+    assert cluster.sizes == [8, 5]
+    (limit,) = cluster.scheduler.limits
+    limit.answer = 3
+    assert cluster.advance(1.0, asks=False) == [
+        Shrunk(keys(tokens[0], 3, 4, 5, 6, 7), in_one_array=True),
+        Shrunk(keys(tokens[1], 3, 4), in_one_array=True),
+    ]
+    assert cluster.sizes == [8, 5, 3, 3]
+    assert len(cluster.scheduler.limits) == 1
+
+
+def test_a_refusal_after_the_answer_asks_nobody(cluster: Cluster) -> None:
+    """A submission that was on its way is cut as soon as it is refused."""
+    cluster.scheduler.largest = 3
+    cluster.submit(8, job=None)
+    other = cluster.submit(5, job=None)
+    cluster.scheduler.submissions[0][3].answer = failed(too_many=True)
+    cluster.advance(0.0, asks=False)
+    cluster.advance(0.0, asks=False)
+    cluster.scheduler.submissions[1][3].answer = failed(too_many=True)
+    assert cluster.advance(1.0, asks=False) == [Shrunk(keys(other, 3, 4), in_one_array=True)]
+    assert len(cluster.scheduler.limits) == 1
+
+
+@pytest.mark.parametrize("answer", [CommandError("scontrol: connect failure"), 8, 100])
+def test_a_limit_that_says_nothing_leads_to_halves(
+    cluster: Cluster, answer: int | Exception
+) -> None:
+    """It cannot be had, or it allows what was refused: another limit counts."""
+    cluster.scheduler.largest = answer
+    token = cluster.submit(8, job=None)
+    assert cluster.refuse() == [Shrunk(keys(token, 4, 5, 6, 7))]
+    assert cluster.refuse() == [Shrunk(keys(token, 2, 3))]
+    assert cluster.sizes == [8, 4, 2]
+    assert len(cluster.scheduler.limits) == 1
+
+
+def test_what_an_array_may_have_may_still_be_too_much(cluster: Cluster) -> None:
+    """Then it is halved."""
+    cluster.scheduler.largest = 6
+    token = cluster.submit(8, job=None)
+    assert cluster.refuse() == [Shrunk(keys(token, 6, 7), in_one_array=True)]
+    assert cluster.refuse(words="QOSMaxSubmitJobPerUserLimit") == [Shrunk(keys(token, 3, 4, 5))]
+    assert cluster.sizes == [8, 6, 3]
+
+
+def test_a_limit_is_said_once(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """However many submissions were refused for it."""
+    cluster.scheduler.largest = 3
+    for elements in (8, 5):
+        cluster.submit(elements, job=None)
+    for _, _, _, answer in cluster.scheduler.submissions:
+        answer.answer = failed(too_many=True)
+    for _ in range(2):
+        cluster.advance(0.0, asks=False)
+    for _, _, _, answer in cluster.scheduler.submissions[2:]:
+        answer.answer = "7"
+    cluster.advance(0.0)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["fake takes at most 3 elements in one array: several arrays are submitted"]
+
+
+def test_what_waits_for_the_limit_is_pending(cluster: Cluster) -> None:
+    """A look at the other jobs of the run is no evidence against it."""
+    cluster.scheduler.largest = None
+    first = cluster.submit(1, job="7")
+    second = cluster.submit(2, job=None)
+    cluster.answer(failed(too_many=True))
+    cluster.advance(0.0, asks=False)
+    assert cluster.look(10.0, {("7", 0): RUNNING}) == [
+        Listed({f"{first}/0": "running", f"{second}/0": "pending", f"{second}/1": "pending"})
+    ]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_end_comes_before_the_limit(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, at_once: bool
+) -> None:
+    """Nothing more is asked for; what was refused needs no cancelling, and nobody waits for it."""
+    cluster.scheduler.largest = None
+    cluster.submit(1, job="7")
+    token = cluster.submit(8, job=None)
+    cluster.answer(failed(too_many=True))
+    cluster.advance(0.0, asks=False)
+    cluster.elements.end(keys(token, *range(8)), at_once)
+    assert cluster.sizes == [1, 8]
+    assert cluster.scheduler.cancelled == ([(["7"], [])] if at_once else [])
+    assert cluster.scheduler.finds == []
     assert caplog.records == []
 
 
@@ -751,10 +911,10 @@ class Wrapped:
 
 
 @pytest.fixture
-def wrapped(slurm_work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wrapped]:
+def wrapped(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wrapped]:
     monkeypatch.setattr(asking, "FIRST_PAUSE", 1.0)
     monkeypatch.setattr(asking, "BETWEEN_EMPTY_ANSWERS", 2.0)
-    made = Wrapped(slurm_work_dir, monkeypatch)
+    made = Wrapped(shared_home, monkeypatch)
     yield made
     made.elements.end([], at_once=True)
     made.run.close()

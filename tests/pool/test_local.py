@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 import pypool
-from pypool.config import usable_cpus
+from pypool.machine import usable_cpus
 
 from . import tasks
 from .conftest import MakePool
@@ -38,6 +39,22 @@ def test_it_has_no_job_script(make_pool: MakePool) -> None:
     """Where there is no scheduler there is nothing to show."""
     with pytest.raises(ValueError, match="no job script"):
         make_pool().job_script()
+
+
+@pytest.mark.parametrize(
+    "options", [{"time": 1}, {"python": "/usr/bin/python3"}, {"keep": "none"}, {"linger": 0}]
+)
+def test_what_is_of_no_use_here_changes_nothing(
+    make_pool: MakePool, options: dict[str, object]
+) -> None:
+    """The same agent serves call after call, and tasks import from where the driver does."""
+    pool = make_pool(processes=1, **options)
+    assert len({pool.map(tasks.agent, [0])[0] for _ in range(5)}) == 1
+    assert pool.map(_import_path, [0]) == [[os.path.abspath(entry) for entry in sys.path]]  # noqa: PTH100
+
+
+def _import_path(_: int) -> list[str]:
+    return sys.path[:]
 
 
 def test_workers_are_children_of_an_agent(make_pool: MakePool) -> None:

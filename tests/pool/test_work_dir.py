@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pypool import RunDirectoryError
+from pypool import RunDirectoryError, SubmitError
 from pypool import shell as pypool_shell
+from pypool.schedulers.sge import INEXPRESSIBLE
 
 from . import tasks
 from .conftest import MakePool
 from .scripts import wait_until
 
-CLUSTERS = [pytest.param("shell"), pytest.param("slurm", marks=pytest.mark.slurm)]
+CLUSTERS = [
+    pytest.param("shell"),
+    pytest.param("slurm", marks=pytest.mark.slurm),
+    pytest.param("sge", marks=pytest.mark.sge),
+]
 on_clusters = pytest.mark.parametrize("backend", CLUSTERS, indirect=True)
 on_shell = pytest.mark.parametrize("backend", ["shell"], indirect=True)
 as_ordinary_user = pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
@@ -161,8 +166,16 @@ def test_a_relative_path_works(
         "a#b",
     ],
 )
-def test_any_name_works(make_pool: MakePool, shared_dir: Path, name: str) -> None:
-    """What a shell, a job script or a scheduler's pattern would read means nothing in a path."""
+def test_any_name_works(backend: str, make_pool: MakePool, shared_dir: Path, name: str) -> None:
+    """What a shell, a job script or a scheduler's pattern would read means nothing in a path.
+
+    What the scheduler has no way to write is refused before anything is made.
+    """
+    if backend == "sge" and set(name) & set(INEXPRESSIBLE):
+        with pytest.raises(SubmitError, match="Choose another work_dir"):
+            make_pool(work_dir=shared_dir / name)
+        assert not list(shared_dir.iterdir())
+        return
     pool = make_pool(work_dir=shared_dir / name)
     assert pool.map_async(tasks.square, [3]).get(tasks.PATIENCE) == [9]
     assert [path.name for path in shared_dir.iterdir()] == [name]

@@ -32,12 +32,16 @@ def run_info(place: Path, slots: int) -> dict[str, Any]:
     return {
         "pypool": VERSION,
         "python_version": sys.version_info[:2],
+        "own_python": False,
+        "libraries": [],
         "sys_path": sys.path,
         "directory": str(place),
         "main_file": None,
         "argv": ["script.py", "option"],
         "elements": 1,
         "workers_per_element": slots,
+        "scheduler": "shell",
+        "gpus": None,
         "time": None,
         "orphan_timeout": 600.0,
     }

@@ -29,7 +29,7 @@ from pypool.engine.dealing.estimates import Estimates
 from pypool.engine.dealing.losses import FREE_LOSSES, costs_an_attempt, goes_alone, suspects
 from pypool.engine.dealing.ranges import Range, Ranges, runs
 from pypool.engine.dealing.recalls import Recalls
-from pypool.engine.dealing.roster import Roster
+from pypool.engine.dealing.roster import WITHDRAWN_SECONDS, Roster
 from pypool.engine.dealing.rounds import Rounds
 
 __all__ = [
@@ -99,9 +99,12 @@ class Deal:
         """The scheduler did not take the submission."""
         self._roster.refused(agents, why)
 
-    def withdrawn(self, agents: Iterable[str], now: float) -> None:
-        """The scheduler takes fewer elements at once: these will not come."""
-        self._roster.withdrawn(agents, now)
+    def withdrawn(self, agents: Iterable[str], now: float, at_once: bool = False) -> None:
+        """The scheduler takes fewer elements: these will not come.
+
+        Others are asked for later, or `at_once` if it was their number in one array that counted.
+        """
+        self._roster.withdrawn(agents, now if at_once else now + WITHDRAWN_SECONDS)
 
     def hello(self, key: str, slots: int, now: float) -> None:
         """The agent has started."""

@@ -73,13 +73,13 @@ class Roster:
                 self.remove(agent)
         self.has_trouble(why)
 
-    def withdrawn(self, keys: Iterable[str], now: float) -> None:
+    def withdrawn(self, keys: Iterable[str], again_at: float) -> None:
         """The scheduler does not take so many: these do not come, others may be there."""
         for key in keys:
             agent = self._pending.get(key)
             if agent is not None:
                 self.remove(agent)
-        self._submit_not_before = now + WITHDRAWN_SECONDS
+        self._submit_not_before = max(self._submit_not_before, again_at)
 
     def plays(self, key: str, slots: int | None, now: float) -> AgentBook:
         """The agent lives: it says hello, or beats although it was given up."""

@@ -311,7 +311,7 @@ class World:
             return
         if self.random.random() < 0.1:
             keys, fewer = keys[: len(keys) // 2 or 1], keys[len(keys) // 2 or 1 :]
-            self.deal.withdrawn(fewer, self.now)
+            self.deal.withdrawn(fewer, self.now, at_once=self.random.random() < 0.5)
         self.agents |= {key: Agent(key, self.policy.slots) for key in keys}
 
     def take_share(self, share: deal.DealShare) -> None:

@@ -762,6 +762,29 @@ def test_withdrawn_elements_are_not_asked_for_at_once():
     assert table.submissions[1:] == [Submit(3)]
 
 
+def test_what_one_array_cannot_have_is_asked_for_at_once():
+    """The scheduler takes more of them, in another array."""
+    table = Table()
+    table.deal.open_batch(1, 8, "f")
+    table.deal.submitted([f"b{number}" for number in range(8)], 0.0)
+    table.deal.withdrawn([f"b{number}" for number in range(3, 8)], 0.0, at_once=True)
+    table.decide()
+    assert table.submissions == [Submit(5)]
+
+
+def test_another_limit_holds_though_an_array_was_too_large():
+    """What was refused for another reason is not asked for before its time."""
+    table = Table()
+    table.deal.open_batch(1, 8, "f")
+    table.deal.submitted([f"b{number}" for number in range(8)], 0.0)
+    table.deal.withdrawn(["b7"], 0.0)
+    table.deal.withdrawn(["b6"], 0.0, at_once=True)
+    table.decide(after=59.0)
+    assert table.submissions == []
+    table.decide(after=2.0)
+    assert table.submissions == [Submit(2)]
+
+
 def test_withdrawn_elements_are_no_early_deaths():
     """However many they are, nobody gives up."""
     table = Table()

@@ -1,0 +1,102 @@
+"""Intake: when a call is over, in whatever order its tasks come to their ends."""
+
+from typing import Any, cast
+
+import pytest
+
+from pypool.engine.calls import Call
+from pypool.engine.dealing.deal import Deal, DealShare, Fail, Policy
+from pypool.engine.intake import Intake
+from pypool.engine.journal import Journal
+from pypool.engine.links import Link
+from pypool.engine.outcomes import Outcomes
+from pypool.results import AsyncResult
+from pypool.rundir import messages, records
+from pypool.rundir.messages import VALUE, Entry, pack_entry
+from pypool.rundir.records import Record
+
+
+class Results:
+    """Stands for outcomes and journal: each result is the index of its task."""
+
+    def settle(self, link: Link) -> None:
+        """All are there."""
+
+    def decode(self, link: Link, entry: Entry, call: Call) -> tuple[bool, Any]:
+        return True, entry.index
+
+    def tasks(self, batch: int, heads: list[bytes]) -> None:
+        """It is written down."""
+
+
+class Agent:
+    """A link by its name."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+class Table:
+    """One call of two tasks, each in the hands of an agent of its own."""
+
+    def __init__(self) -> None:
+        self.deal = Deal(Policy(processes=2, slots=1, retries=0))
+        self.handle = AsyncResult(2)
+        self.calls = {1: Call(0, b"", b"", "f", [], 1, self.handle, 1)}
+        results = Results()
+        self.intake = Intake(
+            self.deal, self.calls, cast(Outcomes, results), cast(Journal, results), lambda _: 30.0
+        )
+        self.deal.submitted(["a", "b"], 0.0)
+        for key in ("a", "b"):
+            self.deal.hello(key, 1, 0.0)
+        self.deal.open_batch(1, 2, "f", 1)
+        shares = [each for each in self.deal.decide(0.0) if isinstance(each, DealShare)]
+        self.agents = {share.first: share.agent for share in shares}
+        assert len(self.agents) == 2
+
+    def answer(self, index: int) -> None:
+        entry = pack_entry(index, 1, VALUE, 0, 0.0, 0.1, 0, (0, 0), b"")
+        self._take(index, Record(records.RESULTS, 1, entry))
+
+    def lose(self, index: int) -> None:
+        words = {"batch": 1, "index": index, "attempt": 1, "code": -9, "seconds": 0.1}
+        payload = messages.pack(words | {"slot": 0, "host": "here"})
+        self._take(index, Record(records.DEATH, 0, payload))
+
+    def _take(self, index: int, record: Record) -> None:
+        assert self.intake.take(cast(Link, Agent(self.agents[index])), record, 1.0)
+
+    def fail_what_was_lost(self) -> None:
+        """What the dispatcher does at the end of a round."""
+        for action in self.deal.decide(1.0):
+            if isinstance(action, Fail):
+                self.calls[action.batch].handle.set_item(action.task, False, LookupError("lost"))
+                self.intake.close_if_over(action.batch)
+
+
+def test_a_call_is_over_with_its_last_result() -> None:
+    """Not before."""
+    table = Table()
+    table.answer(0)
+    assert table.calls
+    table.answer(1)
+    assert not table.calls
+    assert table.handle.get(0) == [0, 1]
+
+
+@pytest.mark.parametrize("order", ["lost first", "lost last"])
+def test_a_caller_is_told_of_a_loss_whatever_else_came_in_that_round(order: str) -> None:
+    """The last result may come between the loss and the word of it."""
+    table = Table()
+    if order == "lost first":
+        table.lose(0)
+        table.answer(1)
+    else:
+        table.answer(1)
+        table.lose(0)
+    assert table.calls
+    table.fail_what_was_lost()
+    assert not table.calls
+    with pytest.raises(LookupError, match="lost"):
+        table.handle.get(0)
