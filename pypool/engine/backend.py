@@ -37,7 +37,7 @@ PAUSES = (0.1, 0.3, 1.0, 3.0)
 """Seconds between tries to remove a run."""
 
 
-def run_info(options: Options, elements: int, scheduler: str) -> dict[str, Any]:
+def run_info(options: Options, elements: int, scheduler: str, nodes: int = 1) -> dict[str, Any]:
     """What agents and readers need to know of the driver."""
     main = sys.modules.get("__main__")
     return {
@@ -55,6 +55,7 @@ def run_info(options: Options, elements: int, scheduler: str) -> dict[str, Any]:
         "start": time.time(),
         "scheduler": scheduler,
         "elements": elements,
+        "nodes": nodes,
         "workers_per_element": options.workers,
         "gpus": options.gpus,
         "time": options.time,
@@ -108,7 +109,8 @@ class ClusterBackend:
         """A new run, with its job script."""
         prune(self.options.work_dir)
         self.scheduler.variables = variables(self.options, os.environ)
-        info = run_info(self.options, self.options.elements, self.scheduler.name)
+        elements, nodes = self.options.elements, self.scheduler.nodes
+        info = run_info(self.options, elements, self.scheduler.name, nodes)
         run = RunDirectory.create(self.options.work_dir, info)
         run.keeps = self.options.keep == "all"
         script = self.job_script(run.path)

@@ -231,6 +231,9 @@ class Scheduler(ABC):
     interval: ClassVar[float | None] = None
     """Seconds between two looks at the queue, if looking costs next to nothing."""
 
+    nodes = 1
+    """On so many nodes elements are placed in turn, if we place them ourselves."""
+
     title = "pypool"
     """What the names of its jobs begin with."""
 

@@ -40,12 +40,9 @@ class Shell(Scheduler):
     def __init__(self, launchers: Sequence[tuple[str, ...]] = ((),)) -> None:
         """Elements are started by these commands in turn; an empty one is this machine itself."""
         self._launchers = launchers
+        self.nodes = len(launchers)
         self._elements: dict[Element, _Process] = {}
         self._forgotten: list[_Process] = []
-
-    @property
-    def nodes(self) -> int:
-        return len(self._launchers)
 
     def submit(self, script: str, token: str, elements: int) -> Pending[str]:
         started: list[_Process] = []

@@ -29,12 +29,14 @@ ASSIGNED = "SGE_HGR_gpu"
 def own_devices(slot: int, info: Mapping[str, Any], element: str) -> Mapping[str, str]:
     """What to put into the environment of the worker in this slot.
 
-    Elements that are processes of one machine share its devices.
+    Elements that are processes of one machine share its devices; on several nodes they are
+    placed in turn.
     """
     if info["gpus"] is None:
         return {}
     if info["scheduler"] == "shell":
-        slot += int(element.rpartition("/")[2]) * info["workers_per_element"]
+        before = int(element.rpartition("/")[2]) // info["nodes"]
+        slot += before * info["workers_per_element"]
     return devices_of(slot, info["gpus"], os.environ)
 
 

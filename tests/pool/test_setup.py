@@ -86,9 +86,9 @@ def test_teardown_comes_when_an_agent_was_killed(
 def test_teardown_comes_when_somebody_cancels_the_job(
     backend: str, pool: pypool.Pool, shared_dir: Path, torn_down: Path
 ) -> None:
-    """By the scheduler's own command."""
+    """By Slurm's own command; Grid Engine's kills without a warning."""
     if backend != "slurm":
-        pytest.skip("there is no such command")
+        pytest.skip("this is about Slurm's own command")
     at_work(pool, shared_dir)
     (job,) = {path.name.split("_")[0] for path in shared_dir.glob("work/*/scheduler/*")}
     subprocess.run(["scancel", job], check=True)

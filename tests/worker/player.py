@@ -42,6 +42,7 @@ def run_info(place: Path, slots: int) -> dict[str, Any]:
         "workers_per_element": slots,
         "scheduler": "shell",
         "gpus": None,
+        "nodes": 1,
         "time": None,
         "orphan_timeout": 600.0,
     }

@@ -75,7 +75,7 @@ def test_all_that_slurm_sets_are_cut_but_one() -> None:
 
 
 def info(scheduler: str, wanted: int | None = 1) -> dict[str, object]:
-    return {"scheduler": scheduler, "gpus": wanted, "workers_per_element": 2}
+    return {"scheduler": scheduler, "gpus": wanted, "workers_per_element": 2, "nodes": 1}
 
 
 def test_nothing_is_touched_unless_gpus_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +93,12 @@ def test_elements_on_one_machine_share_its_devices(monkeypatch: pytest.MonkeyPat
     assert own_devices(1, info("shell"), "elements/t/3") == {NVIDIA: "7"}
     assert own_devices(1, info("slurm"), "elements/t/3") == {NVIDIA: "1"}
     assert own_devices(1, info("local"), "elements/local/3") == {NVIDIA: "1"}
+
+
+def test_elements_on_several_nodes_are_counted_on_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are placed in turn: with three nodes the fourth element is the second on its node."""
+    for name in gpus.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    on_three = info("shell") | {"nodes": 3}
+    found = [own_devices(0, on_three, f"elements/t/{index}")[NVIDIA] for index in range(4)]
+    assert found == ["0", "0", "0", "2"]
