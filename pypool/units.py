@@ -63,7 +63,8 @@ def _seconds_of(text: str, name: str) -> float:
         return float(text)
     found = _TIME.fullmatch(text.strip())
     if not text.strip() or found is None:
-        raise ValueError(f"{name}={text!r} is not understood: give {TIMES}")
+        hint = f'. Did you mean "{text}m"?' if _TIME.fullmatch(f"{text}m") else ""
+        raise ValueError(f"{name}={text!r} is not understood: give {TIMES}{hint}")
     given = {unit: float(amount or 0) for unit, amount in found.groupdict().items()}
     return timedelta(**given).total_seconds()
 
@@ -80,7 +81,9 @@ def parse_memory(value: int | str, name: str = "memory") -> int:
     if isinstance(value, str):
         found = _MEMORY.fullmatch(value.strip())
         if found is None:
-            raise ValueError(f"{name}={value!r} is not understood: give {accepted}")
+            near = re.match(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])", value, re.IGNORECASE)
+            hint = f'. Did you mean "{near[1]}{near[2].upper()}"?' if near else ""
+            raise ValueError(f"{name}={value!r} is not understood: give {accepted}{hint}")
         size = float(found[1]) * _UNITS[(found[2] or "").upper()]
     else:
         size = number(name, value, accepted)

@@ -160,3 +160,18 @@ def test_what_is_no_amount_at_all_is_a_type_error(given: Any) -> None:
     """Likewise with name, value and what would do."""
     with pytest.raises(TypeError, match=re.escape(f"memory={given!r}") + ".*give bytes"):
         parse_memory(given)
+
+
+@pytest.mark.parametrize(
+    ("read", "given", "meant"),
+    [
+        (parse_time, "1h30", '"1h30m"'),
+        (parse_memory, "4 gigs", '"4G"'),
+        (parse_memory, "1.5 tera", '"1.5T"'),
+    ],
+)
+def test_what_was_probably_meant_is_told(read: Any, given: str, meant: str) -> None:
+    """In words that would do."""
+    with pytest.raises(ValueError, match=re.escape(f"Did you mean {meant}?")):
+        read(given)
+    assert read(meant.strip('"'))
