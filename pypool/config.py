@@ -34,8 +34,8 @@ SELECTING = ("profile", "scheduler")
 """What can be said beside the options: which profile, which scheduler."""
 
 KEYS = (*SELECTING, "verbose", *options.NAMES)
-OUR_VARIABLES = ("PYPOOL_ELEMENT", "PYPOOL_TEST_")
-"""Begins of variables that are no settings of the user's."""
+OUR_VARIABLES = ("PYPOOL_CONFIG", "PYPOOL_ELEMENT", "PYPOOL_TEST_")
+"""Begins of variables that are no options."""
 
 ENVIRONMENT = "the environment"
 
@@ -59,11 +59,17 @@ HAS_NO_USE_FOR = {
 }
 """Options that a kind of pool cannot honour, because nobody is asked for anything."""
 
+_EXPORT, _NOTHING = "env= could not reach the tasks", "there would be no job that pypool knows"
 _ARRAY, _NAME, _LOG = "pypool numbers the elements", "give name=...", "pypool looks for logs there"
+SHORTEST_ABBREVIATION = 5
+"""sbatch takes the beginnings of its long options for them; shorter ones it calls ambiguous."""
+
 NOT_DIRECTIVES = {
     "slurm": {"--array": _ARRAY, "--job-name": _NAME, "--output": _LOG}
-    | {"-a": _ARRAY, "-J": _NAME, "-o": _LOG},
-    "sge": {"-t": _ARRAY, "-N": _NAME, "-o": _LOG},
+    | {"-a": _ARRAY, "-J": _NAME, "-o": _LOG}
+    | {"--export": _EXPORT, "--test-only": _NOTHING, "--wrap": _NOTHING},
+    "sge": {"-t": _ARRAY, "-N": _NAME, "-o": _LOG}
+    | {"-clear": _EXPORT, "-verify": _NOTHING, "-now": _NOTHING},
 }
 """What pypool says of its jobs itself, so that a directive would count for nothing or worse."""
 
@@ -118,6 +124,12 @@ class Settings:
             raise ValueError(
                 f"{profile} is for scheduler={scheduler!r}, and this is a pypool.{own}.Pool: "
                 "take pypool.Pool, or another profile"
+            )
+        if self.bound and {self.bound[0], self.scheduler} == {"slurm", "sge"}:
+            scheduler, profile = self.bound
+            raise ValueError(
+                f"{profile} is for scheduler={scheduler!r}, and PYPOOL_SCHEDULER={self.scheduler}: "
+                "take another profile"
             )
         return own or self.scheduler
 
@@ -222,7 +234,10 @@ def _refuse_ours(scheduler: str, directives: tuple[str, ...], layer: Layer) -> N
     for line in directives:
         for word in _words(line):
             joined = word[:2] if scheduler == "slurm" and not word.startswith("--") else word
-            why = ours.get(joined.partition("=")[0])
+            option = joined.partition("=")[0]
+            if option.startswith("--") and len(option) >= SHORTEST_ABBREVIATION:
+                option = next((each for each in ours if each.startswith(option)), option)
+            why = ours.get(option)
             if why:
                 place = layer.place("directives")
                 raise ValueError(f"{place}directives: {line!r} cannot be given: {why}")
@@ -297,11 +312,17 @@ def _did_you_mean(words: list[str]) -> str:
 def _files(
     environment: Mapping[str, str], directory: str | os.PathLike[str] | None
 ) -> Iterator[Path]:
-    """The project's file, the user's and the site's, as far as they are there."""
+    """The project's file, the user's and the site's, as far as they are there.
+
+    PYPOOL_CONFIG names one in the place of the project's.
+    """
+    named = environment.get("PYPOOL_CONFIG")
+    if named:
+        yield Path(named).expanduser().absolute()
     with suppress(OSError):  # no working directory, no project
         here = Path.cwd() if directory is None else Path(directory)
         for folder in [here, *here.parents]:
-            if is_trusted(folder / FILE):
+            if not named and is_trusted(folder / FILE):
                 yield folder / FILE
                 break
     for folder in user_and_site(environment):

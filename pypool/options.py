@@ -21,10 +21,17 @@ from pypool.units import SIZES, parse_memory, parse_time
 DEFAULT_PROCESSES = 64
 DEFAULT_WORK_DIR = "~/.pypool"
 
+SHIPPED = "pypool/"
+"""What the names of templates begin with that come with pypool, whatever is found elsewhere."""
+
+LEFT_OVER = 0.1
+"""The part of the workers that may be missing so that elements can be as large as allowed."""
+
 Keep = Literal["failed", "all", "none"]
 OnChange = Literal["say", "refuse"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+_OF_SCHEDULERS = ("SLURM", "SBATCH_", "SQUEUE_", "SCANCEL_", "SRUN_", "SGE_")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIRECTIVE = re.compile(r"#(?:SBATCH|PBS|BSUB|\$)")
 """How lines begin that schedulers read in a job script: some read all of it, or other's words."""
@@ -113,21 +120,58 @@ class Options:
     @property
     def elements(self) -> int:
         """Array elements at most."""
-        return -(-self.processes // self.workers_per_element)
+        return self.processes // self.workers
 
     @property
     def workers(self) -> int:
-        """Workers in each element.
+        """Workers in each element: as many as may be, unless too many would be left over.
 
-        They are spread evenly, so that no element is asked for more than it will use: 100 workers,
-        28 to an element at most, are four times 25; 7, four at most, are two times 3.
+        All elements of an array are alike, and ask for no more than they use: 100 workers, 28 to
+        an element at most, are four times 25; three at most, 33 times 3.
         """
-        return self.processes // self.elements
+        most = min(self.workers_per_element, self.processes)
+        sizes = range(most, (most + 1) // 2 - 1, -1)
+        fits = (size for size in sizes if self.processes % size <= self.processes * LEFT_OVER)
+        fewest = min(sizes, key=lambda size: self.processes % size)
+        return next(fits, fewest)
 
     @property
     def slots(self) -> int:
         """CPUs of each element: a worker has one, unless more were asked for."""
         return (self.cpus or 1) * self.workers
+
+
+SYNONYMS = {
+    "partition": "queue",
+    "walltime": "time",
+    "timeout": "time",
+    "h_rt": "time",
+    "mem": "memory",
+    "h_vmem": "memory",
+    "cores": "cpus",
+    "threads": "cpus",
+    "ncpus": "cpus",
+    "cpus_per_task": "cpus",
+    "gres": "gpus",
+    "project": "account",
+    "pe": "parallel_environment",
+    "n_jobs": "processes",
+    "n_workers": "processes",
+    "max_workers": "processes",
+    "nprocs": "processes",
+    "workers": "processes",
+    "job_name": "name",
+    "sbatch": "directives",
+    "qsub": "directives",
+    "prologue": "setup",
+    "prolog": "setup",
+    "epilog": "teardown",
+    "environment": "env",
+    "directory": "work_dir",
+    "slurm": "profile",
+    "sge": "profile",
+}
+"""What others call it: schedulers, and libraries with pools."""
 
 
 def make_options(given: Mapping[str, Any], default_processes: Callable[[int], int]) -> Options:
@@ -168,6 +212,9 @@ def check(option: str, value: Any) -> Any:
 def nearest(word: str, words: Iterable[str]) -> str:
     """ " Did you mean ...?", if one of the words is close to this one."""
     by_small_letters = {each.lower(): each for each in words}
+    meant = SYNONYMS.get(word.lower())
+    if meant in by_small_letters:
+        return f" Did you mean {meant!r}?"
     close = get_close_matches(word.lower(), by_small_letters, n=1, cutoff=0.6)
     return f" Did you mean {by_small_letters[close[0]]!r}?" if close else ""
 
@@ -368,7 +415,8 @@ def _python(option: str, value: Any) -> str:
 
 def _template(option: str, value: Any) -> str:
     text = _text_of_path(option, value, "a path or the name of a template")
-    return _path(option, text) if os.sep in text else _word(option, text)
+    is_path = os.sep in text and not text.startswith(SHIPPED)
+    return _path(option, text) if is_path else _word(option, text)
 
 
 def _env(option: str, value: Any) -> dict[str, str]:
@@ -391,6 +439,11 @@ def _env(option: str, value: Any) -> dict[str, str]:
             raise TypeError(f"{option}: {name!r} = {text!r} must be two strings")
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"{option}: {name!r} is no variable's name: give {accepted}")
+        if name.startswith(_OF_SCHEDULERS):
+            raise ValueError(
+                f"{option}: {name!r} would change what the scheduler's own commands do; tasks get "
+                "such variables from the scheduler"
+            )
         if "\0" in text or has_controls(re.sub(r"[\x00-\x1f\x7f]", "", text)):
             raise ValueError(f"{option}: the value {text!r} of {name} cannot be handed on")
     return {_plain(name): _plain(text) for name, text in found.items()}

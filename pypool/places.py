@@ -28,20 +28,22 @@ def _home(environment: Mapping[str, str]) -> str:
 
 
 def is_trusted(path: Path) -> bool:
-    """Whether a file is there, and not everybody can have put it there.
+    """Whether a file is there, and nobody else can have put it there.
 
-    Settings and templates hold shell: one that is found, not named, must not be anybody's.
+    Settings and templates hold shell: one that is found beside the program or above it, and was
+    not named, must be our own or root's, as git demands of a repository's settings.
     """
     try:
-        link, file, folder = path.lstat(), path.stat(), path.parent.stat()
+        link, file = path.lstat(), path.stat()
     except OSError:
         return False
     if not stat.S_ISREG(file.st_mode):
         return False
     ours = {link.st_uid, file.st_uid} <= {os.getuid(), 0}
-    if not (file.st_mode & stat.S_IWOTH or (folder.st_mode & stat.S_IWOTH and not ours)):
+    if ours and not file.st_mode & stat.S_IWOTH:
         return True
     if path not in _said:
         _said.add(path)
-        log.warning("%s is left alone: everybody can write there", path)
+        why = "it belongs to somebody else" if not ours else "everybody can write to it"
+        log.warning("%s is left alone: %s", path, why)
     return False

@@ -270,8 +270,8 @@ class Pool:
 
     def __del__(self) -> None:
         if self._state == RUN and os.getpid() == self._pid and self._dispatcher is not None:
+            self._stop("terminate")  # first, for the warning may be an error
             warnings.warn(f"unclosed running pool {self!r}", ResourceWarning, 2, self)
-            self._stop("terminate")
 
     def __enter__(self) -> "Pool":
         self._check_running()

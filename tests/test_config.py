@@ -547,31 +547,35 @@ def test_without_home_or_working_directory_the_others_count(
 def test_a_file_that_everybody_can_write_is_left_alone(
     world: World, file: int, folder: int, taken: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In a folder that is everybody's it must be the user's own, or root's."""
+    """Whatever the folder: what counts is whose the file is."""
     path = world.write("project", 'queue = "q"\n')
     path.chmod(file)
     world.project.chmod(folder)
     for _ in range(2):
         assert world.options().queue == ("q" if taken else None)
-    said = [] if taken else [f"{path} is left alone: everybody can write there"]
+    said = [] if taken else [f"{path} is left alone: everybody can write to it"]
     assert [record.message for record in caplog.records] == said
 
 
 @pytest.mark.parametrize("which", ["file", "link"])
-def test_a_file_or_link_of_somebody_else_in_such_a_folder_is_left_alone(
-    world: World, which: str, monkeypatch: pytest.MonkeyPatch
+def test_a_file_or_link_of_somebody_else_is_left_alone(
+    world: World,
+    which: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Who can put a link there chooses what it leads to."""
+    """Who can put a link there chooses what it leads to; one that is named is meant."""
     path = world.write("project", 'queue = "q"\n')
-    world.project.chmod(0o777)
     if which == "link":
         path.rename(world.project / "other.toml")
         path.symlink_to(world.project / "other.toml")
     real: Callable[..., os.stat_result] = Path.lstat if which == "link" else Path.stat
     monkeypatch.setattr(Path, real.__name__, lambda self, **more: of_nobody(real(self, **more)))
-    assert not places.is_trusted(path)
-    world.project.chmod(0o755)
-    assert places.is_trusted(path)
+    assert world.options().queue is None
+    told = [record.message for record in caplog.records]
+    assert told == [f"{path} is left alone: it belongs to somebody else"]
+    world.environment["PYPOOL_CONFIG"] = str(path)
+    assert world.options().queue == "q"
 
 
 def of_nobody(found: os.stat_result) -> os.stat_result:

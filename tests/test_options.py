@@ -289,12 +289,15 @@ def test_options_are_taken_as_they_are_given() -> None:
 
 @pytest.mark.parametrize(
     ("processes", "at_most", "elements", "workers"),
-    [(100, 1, 100, 1), (100, 28, 4, 25), (7, 4, 2, 3), (4, 28, 1, 4), (56, 28, 2, 28)],
+    [
+        *[(100, 1, 100, 1), (100, 28, 4, 25), (7, 4, 2, 3), (4, 28, 1, 4), (56, 28, 2, 28)],
+        *[(100, 3, 33, 3), (64, 3, 21, 3), (64, 28, 3, 21), (3, 2, 3, 1), (6, 4, 2, 3)],
+    ],
 )
-def test_workers_are_spread_evenly_over_elements(
+def test_elements_are_large_but_few_workers_are_left_over(
     processes: int, at_most: int, elements: int, workers: int
 ) -> None:
-    """No element is asked for more than it will use."""
+    """No element is asked for more than it will use, and nobody loses a third of the workers."""
     found = options(processes=processes, workers_per_element=at_most)
     assert (found.elements, found.workers) == (elements, workers)
 

@@ -16,7 +16,7 @@ from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
 from pypool.engine.submission import ClusterElements
 from pypool.engine.this_machine import LocalElements, private_directory
-from pypool.engine.variables import variables
+from pypool.engine.variables import WITHIN, variables
 from pypool.errors import RunDirectoryError
 from pypool.options import Options
 from pypool.rundir import names, records
@@ -84,6 +84,7 @@ class ClusterBackend:
         self._find_out()
         self.job_script(f"{options.work_dir}/RUN")  # what is wrong in it is said now
         prepare_work_dir(options.work_dir)
+        self._say_what_is_left_over()
         beat = beat_seconds(options.elements)
         self.policy = Policy(
             processes=options.elements * options.workers,
@@ -95,6 +96,18 @@ class ClusterBackend:
             start_timeout=options.start_timeout,
             watches=scheduler.interval is not None,
         )
+
+    def _say_what_is_left_over(self) -> None:
+        options = self.options
+        workers = options.elements * options.workers
+        if workers < options.processes:
+            log.warning(
+                "%d workers instead of %d: %d in each of %d elements",
+                workers,
+                options.processes,
+                options.workers,
+                options.elements,
+            )
 
     def _find_out(self) -> None:
         """What differs by site, if it is needed: the scheduler has to be asked."""
@@ -108,7 +121,7 @@ class ClusterBackend:
     def open(self) -> RunDirectory:
         """A new run, with its job script."""
         prune(self.options.work_dir)
-        self.scheduler.variables = variables(self.options, os.environ)
+        self.scheduler.variables = WITHIN | variables(self.options, os.environ)
         elements, nodes = self.options.elements, self.scheduler.nodes
         info = run_info(self.options, elements, self.scheduler.name, nodes)
         run = RunDirectory.create(self.options.work_dir, info)

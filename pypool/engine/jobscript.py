@@ -16,9 +16,9 @@ from typing import Any
 import jinja2
 
 import pypool
-from pypool.engine.templates import Loader, WholeLines, check, not_found
+from pypool.engine.templates import TEMPLATES, Loader, WholeLines, check, not_found
 from pypool.errors import SubmitError
-from pypool.options import Options, has_controls, nearest, what_bash_says
+from pypool.options import SHIPPED, Options, has_controls, nearest, what_bash_says
 from pypool.rundir import names
 from pypool.schedulers.base import Scheduler
 
@@ -72,6 +72,7 @@ def render(
         raise SubmitError(_what_is_wrong(loader, error, values)) from error
     if loader.own:
         _check_script(script, loader.own[0])
+    _check_language(scheduler, loader)
     return script
 
 
@@ -181,6 +182,17 @@ def _what_is_wrong(loader: Loader, error: Exception, values: Mapping[str, object
         f"The job script cannot be made, see {place}: {said}{end}{hint} "
         f"Templates may use {', '.join(sorted(values))}."
     )
+
+
+def _check_language(scheduler: Scheduler, loader: Loader) -> None:
+    """What another scheduler reads this one passes over: logs and results would go astray."""
+    for file in map(Path, loader.files):
+        language = file.name.removesuffix(".sh.j2")
+        if file.parent == TEMPLATES and {language, scheduler.name} == {"slurm", "sge"}:
+            raise SubmitError(
+                f"The template {loader.files[0]} is for {language}, and this pool for "
+                f"{scheduler.name}: take {SHIPPED}{scheduler.name}.sh.j2, or one that extends it."
+            )
 
 
 def _check_script(script: str, template: str) -> None:

@@ -7,6 +7,7 @@ for the scheduler: `advance` looks whether an answer has come.
 import logging
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pypool.engine.array_limit import ArrayLimit
@@ -120,6 +121,7 @@ class ClusterElements:
         self._journal = journal
         self._submissions: dict[str, Submission] = {}
         self._looking: Pending[dict[Element, ElementState]] | None = None
+        self._looking_back: Pending[dict[Element, ElementState]] | None = None
         self._looked_for: set[str] = set()
         self._cancelling: list[Pending[None]] = []
         self._first_interval = scheduler.interval or options.scheduler_interval
@@ -191,6 +193,10 @@ class ClusterElements:
                 yield from self._take_states(states, awaited, now)
         elif self._looking is None and asks and now >= self._look_at:
             self._look(now)
+        if self._looking_back is not None and self._looking_back.done():
+            looking, self._looking_back = self._looking_back, None
+            with suppress(PoolError):  # whoever is absent for long is lost without it
+                yield from self._take_ends(looking.value())
 
     @property
     def next_look(self) -> float:
@@ -202,6 +208,7 @@ class ClusterElements:
         """A command is running whose end should be noticed soon."""
         return (
             self._looking is not None
+            or self._looking_back is not None
             or self._limit.in_command
             or bool(self._cancelling)
             or any(each.asking and each.asking.in_command for each in self._submissions.values())
@@ -293,6 +300,7 @@ class ClusterElements:
         self, states: dict[Element, ElementState], awaited: Collection[str], now: float
     ) -> Iterator[News]:
         listed: dict[str, str] = {}
+        absent: list[Element] = []
         reasons: set[str] = set()
         for submission in list(self._submissions.values()):
             for index in range(submission.elements):
@@ -301,11 +309,10 @@ class ClusterElements:
                 key = submission.key(index)
                 state = self._state(submission, index, states)
                 if state is None:
+                    absent.append((submission.job or "", index))
                     continue
                 if state.phase == "ended":
-                    submission.over.add(index)
-                    self._last_end = f"{state.word} {state.reason}".strip()
-                    yield Ended(key, state.word)
+                    yield self._ended(submission, index, state)
                     continue
                 listed[key] = state.phase
                 if state.phase == "pending":
@@ -314,7 +321,23 @@ class ClusterElements:
                     reasons.add("elements run but have not said hello yet")
             self._drop_if_over(submission)
         self._say_what_is_waited_for(reasons, now)
+        if absent and self._looking_back is None:
+            self._looking_back = self._scheduler.ends(absent)
         yield Listed(listed)
+
+    def _take_ends(self, ends: dict[Element, ElementState]) -> Iterator[News]:
+        """What has left the queue, and how."""
+        for submission in list(self._submissions.values()):
+            for index in range(submission.elements):
+                state = ends.get((submission.job or "", index))
+                if state is not None and index not in submission.over:
+                    yield self._ended(submission, index, state)
+            self._drop_if_over(submission)
+
+    def _ended(self, submission: Submission, index: int, state: ElementState) -> Ended:
+        submission.over.add(index)
+        self._last_end = f"{state.word} {state.reason}".strip()
+        return Ended(submission.key(index), state.word)
 
     def _state(
         self, submission: Submission, index: int, states: dict[Element, ElementState]

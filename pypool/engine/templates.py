@@ -16,13 +16,10 @@ from jinja2 import meta, nodes
 from jinja2.ext import Extension
 
 import pypool
-from pypool.options import nearest
+from pypool.options import SHIPPED, nearest
 from pypool.places import is_trusted, user_and_site
 
 TEMPLATES = Path(pypool.__file__).parent / "templates"
-
-SHIPPED = "pypool/"
-"""What the names of our own templates may begin with, to be found before any others."""
 
 
 class WholeLines(Extension):
@@ -91,18 +88,23 @@ class Loader(jinja2.BaseLoader):
         return next((path for path in found if self._may_take(path)), None)
 
     def _may_take(self, path: Path) -> bool:
-        """Who names a file by its path trusts its folder; others are found, not named."""
-        if path.parent == TEMPLATES or path.is_relative_to(self._named_folder()):
-            return path.is_file()
-        return is_trusted(path)
+        """What is found in the working directory, and was not named, may be anybody's."""
+        named = path.is_relative_to(self._named_folder())
+        return path.is_file() if named or not _is_here(path) else is_trusted(path)
 
     def folders(self) -> list[Path]:
         """Where a name is looked for."""
-        beside = [self._named_folder()] if os.sep in self.named else []
+        beside = [self._named_folder()] if self.named.startswith(os.sep) else []
         return [*beside, *search_path(), TEMPLATES]
 
     def _named_folder(self) -> Path:
-        return Path(self.named).parent if os.sep in self.named else TEMPLATES
+        return Path(self.named).parent if self.named.startswith(os.sep) else TEMPLATES
+
+
+def _is_here(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_relative_to(Path.cwd())
+    return False
 
 
 def search_path() -> list[Path]:

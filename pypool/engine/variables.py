@@ -17,6 +17,10 @@ THREADS = (
 """How many threads numerical libraries start in each process: by themselves, one for each CPU."""
 
 
+WITHIN = {"PYPOOL_SCHEDULER": "shell", "PYPOOL_PROFILE": ""}
+"""A pool in a task is not to submit jobs from a node, but to use the element that is there."""
+
+
 def variables(options: Options, environment: Mapping[str, str]) -> dict[str, str]:
     """What the user gave, and the number of threads for the CPUs of a worker."""
     threads = {} if options.cpus is None else dict.fromkeys(THREADS, str(options.cpus))

@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -163,6 +164,7 @@ class Command(Generic[T]):
             self._errors = on_failure.enter_context(tempfile.TemporaryFile())
             self._process = subprocess.Popen(
                 self._argv,
+                executable=shutil.which(self._argv[0]),  # by our PATH, not by the tasks'
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._errors,
@@ -265,6 +267,13 @@ class Scheduler(ABC):
     @abstractmethod
     def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
         """What the scheduler knows of these jobs' elements, or raises CommandError."""
+
+    def ends(self, elements: list[Element]) -> Pending[dict[Element, ElementState]]:
+        """How elements have ended that the queue does not list any more, as far as it is known.
+
+        Asked only of those of which nobody else knows it: to look back may cost a lot.
+        """
+        return Answered({})
 
     @abstractmethod
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:

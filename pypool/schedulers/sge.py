@@ -79,6 +79,10 @@ class Sge(Scheduler):
         states = Command(_qstat(), clean_environment(), lambda done: output.read_queue(done, jobs))
         return Then(states, _bury)
 
+    def ends(self, elements: list[Element]) -> Pending[dict[Element, ElementState]]:
+        """From the accounts, which may come some seconds late: then the next look finds them."""
+        return _ends(sorted({job for job, _ in elements}), set(elements))
+
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         return Command(_qdel(jobs, elements), clean_environment(), output.read_cancellation)
 
@@ -177,6 +181,25 @@ def _ranges(numbers: set[int]) -> Iterator[str]:
     ends = sorted(each for each in numbers if each + 1 not in numbers)
     for first, last in zip(starts, ends, strict=True):
         yield f"{first}-{last}" if last > first else str(first)
+
+
+def _ends(jobs: list[str], wanted: set[Element]) -> Pending[dict[Element, ElementState]]:
+    """One command after the other: qacct takes one job."""
+    if not jobs:
+        return Answered({})
+    job, *others = jobs
+    ends = Command(
+        ["qacct", "-j", job], clean_environment(), lambda done: output.read_ends(done, job)
+    )
+    return Then(
+        ends,
+        lambda found: Then(
+            _ends(others, wanted),
+            lambda more: Answered(
+                more | {each: state for each, state in found.items() if each in wanted}
+            ),
+        ),
+    )
 
 
 # ---- elements whose start failed

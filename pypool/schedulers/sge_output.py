@@ -55,6 +55,9 @@ GPUS = ("gpu", "gpus", "ngpus", "GPU")
 
 PREFERRED = ("smp", "shm", "threaded", "openmp")
 EXPLAINED_ELEMENTS = 5
+
+ENFORCED = "37"
+"""The code of an element that was killed for h_rt, h_cpu or h_vmem."""
 _unknown_states: set[str] = set()
 
 
@@ -232,6 +235,33 @@ def read_accounted(done: Completed, name: str) -> str | None:
     found = [each for each in _records(done) if each.get("jobname") == name]
     jobs = {job for each in found if (job := each.get("jobnumber", "")).isdecimal()}
     return min(jobs, key=int, default=None)
+
+
+def read_ends(done: Completed, job: str) -> dict[Element, ElementState]:
+    """How the job's elements ended, by the last record of each."""
+    return {
+        (job, int(record["taskid"]) - 1): end(record)
+        for record in _records(done)
+        if record.get("jobnumber") == job and record.get("taskid", "").isdecimal()
+    }
+
+
+def end(record: dict[str, str]) -> ElementState:
+    """What a record of an ended element means, see sge_status(5).
+
+    A limit that was enforced was one of time, or of memory: the clock tells which. Who deleted
+    the element, or killed its shell, is not in the accounts.
+    """
+    code = record.get("failed", "").partition(" ")[0]
+    status = record.get("exit_status", "").partition(" ")[0]
+    if code == "0" and status == "0":
+        return ElementState("ended", "completed")
+    if code == ENFORCED:
+        limit = re.search(r"\bh_rt=(\d+)", record.get("category", ""))
+        seconds = re.match(r"\d+", record.get("ru_wallclock", ""))
+        over = limit and seconds and int(seconds[0]) >= int(limit[1])
+        return ElementState("ended", "time limit" if over else "out of memory")
+    return ElementState("ended", "failed", _end(record))
 
 
 def read_explanation(done: Completed, ours: str) -> list[str]:

@@ -410,3 +410,45 @@ def test_all_variables_stand_in_some_head() -> None:
     """None is secret."""
     named = {name for path in SHIPPED for name in NAME.findall(path.read_text())}
     assert named == set(jobscript.variables(Slurm(), Options(1, "/w"), RUN, None))
+
+
+@pytest.mark.parametrize("code", [99, 100])
+@pytest.mark.parametrize("place", ["setup", "teardown"])
+def test_grid_engine_does_not_get_the_codes_on_which_it_starts_again(
+    tmp_path: Path, code: int, place: str
+) -> None:
+    """It would start the element for ever, or keep it in the queue."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 7\n")
+    python.chmod(0o755)
+    script = render("sge", str(tmp_path), python=str(python), **{place: f"exit {code}"})
+    done = subprocess.run(
+        ["/bin/bash", "-s", "token"],
+        input=script,
+        env={"SGE_TASK_ID": "1"},
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+
+
+def test_the_agents_code_is_the_elements(tmp_path: Path) -> None:
+    """With setup and teardown around it, too."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 7\n")
+    python.chmod(0o755)
+    script = render("sge", str(tmp_path), python=str(python), setup=":", teardown=":")
+    done = subprocess.run(
+        ["/bin/bash", "-s", "token"],
+        input=script,
+        env={"SGE_TASK_ID": "1"},
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 7
+
+
+def test_the_template_of_another_scheduler_is_refused() -> None:
+    """Its options would be passed over, and logs and results go astray."""
+    with pytest.raises(SubmitError, match=r"sge\.sh\.j2 is for sge, and this pool for slurm: take"):
+        render("slurm", template="pypool/sge.sh.j2")

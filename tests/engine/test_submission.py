@@ -93,6 +93,8 @@ class Fake(Scheduler):
         self.cancellation: Pending[None] = Answered(None)
         self.limits: list[Later[int | None]] = []
         self.largest: int | Exception | None = NO_LIMIT
+        self.looked_back: list[tuple[list[Element], Later[dict[Element, ElementState]]]] = []
+        self.looks_back = False
 
     def submit(self, script: str, token: str, elements: int) -> Pending[str]:
         answer = Later[str]()
@@ -119,6 +121,13 @@ class Fake(Scheduler):
         answer = Later[int | None]()
         answer.answer = self.largest
         self.limits.append(answer)
+        return answer
+
+    def ends(self, elements: list[Element]) -> Pending[dict[Element, ElementState]]:
+        if not self.looks_back:
+            return super().ends(elements)
+        answer = Later[dict[Element, ElementState]]()
+        self.looked_back.append((elements, answer))
         return answer
 
     def forget(self, job: str) -> None:
@@ -943,3 +952,41 @@ def test_a_missing_sbatch_is_a_refusal(wrapped: Wrapped, monkeypatch: pytest.Mon
     (news,) = wrapped.elements.advance(0.0, asks=True)
     assert isinstance(news, Refused)
     assert "sbatch is missing on this machine" in str(news.error)
+
+
+# ---- how absent elements have ended
+
+RUNNING = ElementState("running", "r")
+
+
+def test_the_accounts_are_asked_of_absent_elements_only(cluster: Cluster) -> None:
+    """To look back may cost a lot: nobody does so for what is listed, or has said goodbye."""
+    cluster.scheduler.looks_back = True
+    token = cluster.submit(3)
+    cluster.elements.forget(f"{token}/2")
+    cluster.look(10.0, {("7", 0): RUNNING, ("7", 1): RUNNING})
+    assert cluster.scheduler.looked_back == []
+    cluster.look(30.0, {("7", 0): RUNNING})
+    ((asked, answer),) = cluster.scheduler.looked_back
+    assert asked == [("7", 1)]
+    answer.answer = {("7", 1): ElementState("ended", "time limit")}
+    assert cluster.advance(31.0, asks=False) == [Ended(f"{token}/1", "time limit")]
+    cluster.look(90.0, {("7", 0): RUNNING})
+    assert len(cluster.scheduler.looked_back) == 1
+
+
+@pytest.mark.parametrize("answer", [{}, CommandError("no accounts here")])
+def test_accounts_that_say_nothing_are_asked_again(
+    cluster: Cluster, answer: dict[Element, ElementState] | Exception
+) -> None:
+    """They may come late; until then an absent element is neither listed nor ended."""
+    cluster.scheduler.looks_back = True
+    token = cluster.submit(1)
+    for now in (10.0, 40.0):
+        assert cluster.look(now, {}) == [Listed({})]
+        cluster.scheduler.looked_back[-1][1].answer = answer
+        assert cluster.advance(now + 1, asks=False) == []
+    cluster.look(100.0, {})
+    cluster.scheduler.looked_back[-1][1].answer = {("7", 0): ElementState("ended", "failed")}
+    assert cluster.advance(101.0, asks=False) == [Ended(f"{token}/0", "failed")]
+    assert cluster.scheduler.forgotten == ["7"]

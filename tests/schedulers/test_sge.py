@@ -915,3 +915,49 @@ def test_gpus_that_cannot_be_asked_for_are_refused() -> None:
     """Half a GPU for each slot is nothing that Grid Engine knows; the message says what to do."""
     with pytest.raises(SubmitError, match=r"2 GPUs with 4 slots cannot be asked for.*directives"):
         sge.gpu_request(2, 4, ("gpu", True))
+
+
+# ---- how elements have ended
+
+
+def account(failed: str, status: str, wallclock: str = "5s", category: str = "NONE") -> str:
+    """A record of job 7, element 0."""
+    fields = {"jobname": "pypool-0a1b", "jobnumber": "7", "taskid": "1", "failed": failed}
+    fields |= {"exit_status": status, "ru_wallclock": wallclock, "category": category}
+    return "=" * 62 + "\n" + "".join(f"{name:12} {text}\n" for name, text in fields.items())
+
+
+ENFORCED = "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit"
+LIMITS = "-l h_rt=60,h_vmem=1G"
+
+
+@pytest.mark.parametrize(
+    ("record", "word"),
+    [
+        (account("0", "0"), "completed"),
+        (account("0", "3"), "failed"),
+        (account("0", "137                  (Killed)"), "failed"),
+        (account("100 : assumedly after job", "137                  (Killed)"), "failed"),
+        (account(ENFORCED, "137", "61s", LIMITS), "time limit"),
+        (account(ENFORCED, "137", "9s", LIMITS), "out of memory"),
+        (account("25  : rescheduling", "99") + account("0", "0"), "completed"),
+    ],
+)
+def test_the_last_record_tells_how_an_element_has_ended(
+    commands: Commands, record: str, word: str
+) -> None:
+    """One limit or the other was enforced: the clock tells which."""
+    commands.answers["qacct"] = completed(record)
+    (state,) = wait(sge.Sge().ends([("7", 0), ("7", 5)])).values()
+    assert (state.phase, state.word) == ("ended", word)
+
+
+def test_each_job_of_absent_elements_is_looked_up_once(commands: Commands) -> None:
+    """qacct takes one job; one without accounts does not stand in the way."""
+    commands.answers = {
+        "qacct -j 7": completed(account("0", "0")),
+        "qacct -j 8": completed(stderr="error: job id 8 not found", code=1),
+    }
+    found = wait(sge.Sge().ends([("8", 0), ("7", 0), ("7", 1), ("8", 1)]))
+    assert list(found) == [("7", 0)]
+    assert commands.argvs == [["qacct", "-j", "7"], ["qacct", "-j", "8"]]

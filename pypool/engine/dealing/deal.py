@@ -290,7 +290,7 @@ class Deal:
     ) -> None:
         """A task was lost: it is dealt again, by itself, or has failed."""
         loss = book.losses.setdefault(index, Loss())
-        loss.told.append(why)
+        loss.told.append(why if charged else f"{why} (this does not count)")
         loss.charged += charged
         loss.free += not charged
         if loss.charged > self.policy.retries or loss.free > FREE_LOSSES:

@@ -14,6 +14,7 @@
 #$ -l gpu=4
 #$ -R y
 #$ -p -5
+trap 'case $? in 99) ;& 100) exit 1 ;; esac' EXIT # Grid Engine starts 99 again and keeps 100
 pypool_element="elements/$1/$((SGE_TASK_ID - 1))"
 set -- # what setup reads would take it for its own
 module load gcc
@@ -22,7 +23,7 @@ export CACHE="$TMPDIR"
 trap 'kill -TERM "$!" 2>/dev/null || :' TERM # the agent's affair
 exec /python /start.py '/shared/run of 100%' "$pypool_element" &
 agent=$!; until wait "$agent"; ended=$?; ! kill -0 "$agent" 2>/dev/null; do :; done
-{ : # no line of these ends this shell, whatever was set before
+{ : # none of these that fails ends this shell, whatever was set before
 cp -r results /shared
 
 } || :; exit "$ended"

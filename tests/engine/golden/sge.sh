@@ -6,6 +6,7 @@
 #$ -r n
 #$ -j y
 #$ -o ':/shared/run of 100%/scheduler/$JOB_ID.$TASK_ID.out'
+trap 'case $? in 99) ;& 100) exit 1 ;; esac' EXIT # Grid Engine starts 99 again and keeps 100
 pypool_element="elements/$1/$((SGE_TASK_ID - 1))"
 set -- # what setup reads would take it for its own
 

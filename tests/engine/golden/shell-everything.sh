@@ -9,7 +9,7 @@ export CACHE="$TMPDIR"
 trap 'kill -TERM "$!" 2>/dev/null || :' TERM # the agent's affair
 exec /python /start.py '/shared/run of 100%' "$pypool_element" &
 agent=$!; until wait "$agent"; ended=$?; ! kill -0 "$agent" 2>/dev/null; do :; done
-{ : # no line of these ends this shell, whatever was set before
+{ : # none of these that fails ends this shell, whatever was set before
 cp -r results /shared
 
 } || :; exit "$ended"
