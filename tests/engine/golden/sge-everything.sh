@@ -3,8 +3,7 @@
 # submission, which names a directory in elements/. An element that had an agent is left alone.
 #$ -S /bin/bash
 #$ -V
-#$ -r n
-#$ -j y
+#$ -cwd -j y -r n
 #$ -o ':/shared/run of 100%/scheduler/$JOB_ID.$TASK_ID.out'
 #$ -q 'long and wide'
 #$ -P 'physics 101'

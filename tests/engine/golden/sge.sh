@@ -3,8 +3,7 @@
 # submission, which names a directory in elements/. An element that had an agent is left alone.
 #$ -S /bin/bash
 #$ -V
-#$ -r n
-#$ -j y
+#$ -cwd -j y -r n
 #$ -o ':/shared/run of 100%/scheduler/$JOB_ID.$TASK_ID.out'
 trap 'case $? in 99) ;& 100) exit 1 ;; esac' EXIT # Grid Engine starts 99 again and keeps 100
 pypool_element="elements/$1/$((SGE_TASK_ID - 1))"
