@@ -412,40 +412,30 @@ def test_all_variables_stand_in_some_head() -> None:
     assert named == set(jobscript.variables(Slurm(), Options(1, "/w"), RUN, None))
 
 
+def code_of(place: Path, **asked: str) -> int:
+    """What Grid Engine gets from an element whose agent ends with 7."""
+    python = place / "python"
+    python.write_text("#!/bin/sh\nexit 7\n")
+    python.chmod(0o755)
+    script = render("sge", str(place), python=str(python), **asked)
+    argv = ["/bin/bash", "-s", "token"]
+    env = {"SGE_TASK_ID": "1"}
+    return subprocess.run(argv, input=script, env=env, text=True, check=False).returncode
+
+
 @pytest.mark.parametrize("code", [99, 100])
 @pytest.mark.parametrize("place", ["setup", "teardown"])
 def test_grid_engine_does_not_get_the_codes_on_which_it_starts_again(
     tmp_path: Path, code: int, place: str
 ) -> None:
     """It would start the element for ever, or keep it in the queue."""
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexit 7\n")
-    python.chmod(0o755)
-    script = render("sge", str(tmp_path), python=str(python), **{place: f"exit {code}"})
-    done = subprocess.run(
-        ["/bin/bash", "-s", "token"],
-        input=script,
-        env={"SGE_TASK_ID": "1"},
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
+    assert code_of(tmp_path, **{place: f"exit {code}"}) == 1
 
 
 def test_the_agents_code_is_the_elements(tmp_path: Path) -> None:
     """With setup and teardown around it, too."""
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexit 7\n")
-    python.chmod(0o755)
-    script = render("sge", str(tmp_path), python=str(python), setup=":", teardown=":")
-    done = subprocess.run(
-        ["/bin/bash", "-s", "token"],
-        input=script,
-        env={"SGE_TASK_ID": "1"},
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 7
+    assert code_of(tmp_path) == 7
+    assert code_of(tmp_path, setup=":", teardown=":") == 7
 
 
 def test_the_template_of_another_scheduler_is_refused() -> None:

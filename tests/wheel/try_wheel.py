@@ -85,7 +85,7 @@ def build(place: Path) -> Path:
 
 def make_reachable(python: Python, place: Path) -> dict[str, str]:
     """Variables by which an ordinary user can run it: a private one is copied."""
-    if os.getuid() or not str(python.prefix).startswith("/root"):
+    if os.getuid() or not python.prefix.is_relative_to(Path.home()):
         return {}
     copy = place / f"python{python.minor}"
     shutil.copytree(python.prefix, copy, symlinks=True)
