@@ -77,6 +77,11 @@ class FileWriter:
         """Bytes that were put and are not yet in the file."""
         return len(self._tried) + sum(map(len, self._waiting))
 
+    @property
+    def has_tried(self) -> bool:
+        """What is waiting, or part of it, may have arrived all the same."""
+        return self._begun
+
     def put(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
         """Lays a record by for the next `flush`."""
         self._waiting.append(records.frame(self._mark, kind, payload, key, self._life))
@@ -232,9 +237,17 @@ class OutboxWriter:
         self._file = FileWriter(self._open, name, self._mark)
 
     def _end_part(self) -> None:
-        """Writes the last record of the part before; until that is there, nothing behind it."""
+        """Writes the last record of the part before; until that is there, nothing behind it.
+
+        If the disk reported an error, though the record had arrived, a reader may have read the
+        part to its end and removed it by now.
+        """
         if self._ended:
-            self._ended.flush()
+            try:
+                self._ended.flush()
+            except FileNotFoundError:
+                if not self._ended.has_tried:
+                    raise
             self._ended = None
 
 

@@ -494,6 +494,34 @@ def test_next_part_is_there_first(tmp_path: Path) -> None:
     assert keys(FileReader(disk.open, "outbox.1", MARK).read()) == [1]
 
 
+def test_a_part_may_go_though_its_end_was_written_in_vain(tmp_path: Path) -> None:
+    """The disk reports an error, the last record is there all the same, is read, the part goes."""
+    disk = Disk(tmp_path, "outbox.1")
+    writer = OutboxWriter(disk.open, ".", MARK, limit=100)
+    writer.put(records.RESULTS, bytes(100), key=1)
+    with disk.trouble("write", records.HEADER_SIZE, after=1), pytest.raises(OSError, match="inj"):
+        writer.flush()
+    reader = OutboxReader(disk.open, ".", MARK)
+    assert keys(read_all(reader.read)) == [1]
+    assert reader.part == 2
+    (disk.root / "outbox.1").unlink()
+    writer.put(records.BEAT, key=2)
+    writer.flush()
+    assert keys(read_all(reader.read)) == [2]
+
+
+def test_a_part_that_goes_before_its_end_was_tried_is_an_error(tmp_path: Path) -> None:
+    """Somebody has removed what nobody can have read."""
+    disk = Disk(tmp_path, "outbox.1")
+    writer = OutboxWriter(disk.open, ".", MARK, limit=100)
+    writer.put(records.RESULTS, bytes(100), key=1)
+    with disk.trouble("open", after=2), pytest.raises(OSError, match="inj"):
+        writer.flush()
+    (disk.root / "outbox.1").unlink()
+    with pytest.raises(FileNotFoundError):
+        writer.flush()
+
+
 def test_next_part_cannot_be_made(tmp_path: Path) -> None:
     """If the next part cannot be made, records go on in this one until it can."""
     disk = Disk(tmp_path, "outbox.1")
