@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pypool import local, serial, sge, shell, slurm
     from pypool.errors import (
         AgentStartError,
+        InitializerError,
         PoolError,
         RemoteError,
         RunDirectoryError,
@@ -25,10 +26,18 @@ if TYPE_CHECKING:
         WorkerLostError,
     )
     from pypool.pool import Pool
+    from pypool.results import AsyncResult
+    from pypool.task import Task, current_task, division, rng
 
 _HOMES = {
     "Pool": "pypool.pool",
+    "AsyncResult": "pypool.results",
+    "Task": "pypool.task",
+    "current_task": "pypool.task",
+    "division": "pypool.task",
+    "rng": "pypool.task",
     "AgentStartError": "pypool.errors",
+    "InitializerError": "pypool.errors",
     "PoolError": "pypool.errors",
     "RemoteError": "pypool.errors",
     "RunDirectoryError": "pypool.errors",
@@ -40,15 +49,21 @@ _MODULES = ("local", "serial", "sge", "shell", "slurm")
 
 __all__ = [
     "AgentStartError",
+    "AsyncResult",
+    "InitializerError",
     "Pool",
     "PoolError",
     "RemoteError",
     "RunDirectoryError",
     "SubmitError",
+    "Task",
     "VersionMismatchError",
     "WorkerLostError",
     "__version__",
+    "current_task",
+    "division",
     "local",
+    "rng",
     "serial",
     "sge",
     "shell",

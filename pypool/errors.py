@@ -4,6 +4,7 @@
       ├── SubmitError             the scheduler did not take the job
       ├── AgentStartError         elements ended before they said a word
       │     └── VersionMismatchError    another Python or pypool on the node
+      ├── InitializerError        the pool's initializer raised, or ended its process
       ├── RunDirectoryError       the work directory or the run in it cannot be used
       ├── WorkerLostError         the process that ran the task died, again and again
       └── RemoteError             an error of the task that cannot be rebuilt here
@@ -45,6 +46,13 @@ class AgentStartError(PoolError):
 
 class VersionMismatchError(AgentStartError):
     """The node runs another Python minor version or another pypool than the driver."""
+
+
+class InitializerError(PoolError):
+    """The pool's initializer raised an exception in a worker, which is the cause of this one.
+
+    Or it ended its process again and again.
+    """
 
 
 class RunDirectoryError(PoolError):

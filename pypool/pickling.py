@@ -35,11 +35,38 @@ def dumps(obj: Any) -> bytes:
     return _dumps_by_value(obj)
 
 
+class CannotPickle(Exception):
+    """What a caller gave cannot be sent. `error` is what pickling it raised."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def dumps_given(obj: Any) -> bytes:
+    """As `dumps`, but what goes wrong can be told from other errors.
+
+    Raises
+    ------
+    CannotPickle
+    """
+    try:
+        return dumps(obj)
+    except Exception as error:
+        raise CannotPickle(error) from error
+
+
 def dumps_items(items: Iterable[Any]) -> list[bytes]:
-    """Pickles each item on its own."""
-    if _by_value_wanted():
-        return [_dumps_by_value(item) for item in items]
-    return [dumps(item) for item in items]
+    """Pickles each item on its own.
+
+    Raises
+    ------
+    CannotPickle
+        If one cannot be sent.
+    Exception
+        What `items` raises.
+    """
+    return [dumps_given(item) for item in items]
 
 
 def dumps_result(obj: Any) -> bytes:
@@ -75,6 +102,14 @@ def loads_error(data: bytes) -> tuple[BaseException | None, str, str]:
         return _rebuilt(pickle.loads(form)), traceback, told
     except BaseException:  # its class may do anything, exit for example
         return None, traceback, told
+
+
+def shortened(error: bytes, limit: int) -> bytes:
+    """A pickled error of at most so many bytes: of a larger one only what can be told."""
+    if len(error) <= limit:
+        return error
+    _, traceback, told = pickle.loads(error)
+    return pickle.dumps((None, traceback[-limit // 8 :], told[: limit // 8]), 5)
 
 
 def set_cause(error: BaseException, cause: BaseException) -> None:

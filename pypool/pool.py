@@ -1,27 +1,36 @@
 """Pool: the methods of `multiprocessing.Pool` over whatever runs the tasks."""
 
-import hashlib
+from __future__ import annotations
+
 import operator
 import os
-import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from inspect import signature
-from typing import Any, ClassVar, Never, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Never, NoReturn, Self, TypeVar
 
 from pypool import config, pickling
-from pypool.engine.backend import Backend, ClusterBackend, LocalBackend
-from pypool.engine.calls import Call
-from pypool.engine.dispatcher import Dispatcher
-from pypool.engine.in_this_process import SerialBackend
+from pypool.engine.backend import Backend, ClusterBackend, LocalBackend, WorkerRules
+from pypool.engine.in_this_process import InThisProcess
+from pypool.engine.sender import Sender
 from pypool.machine import allocation, usable_cpus
 from pypool.options import DEFAULT_PROCESSES, Keep, OnChange, Options, nearest
 from pypool.picking import SCHEDULERS, pick_scheduler, shell_here
-from pypool.results import AsyncResult
+from pypool.results import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult, Stream
 from pypool.rundir.batch import MAP, STARMAP
+from pypool.task import packed
+
+if TYPE_CHECKING:
+    from pypool.task import Seed
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+ITEMS_AHEAD = 4
+"""For each worker, in `imap`."""
 
 RUN = "RUN"
 CLOSE = "CLOSE"
@@ -42,6 +51,15 @@ class Pool:
     ----------
     processes : int, optional
         Workers at most: 64 on a scheduler, else the CPUs that this process may use.
+    initializer : callable, optional
+        Each worker calls ``initializer(*initargs)`` before its first task. What it sets in
+        `__main__` or in a module is there for the tasks.
+    initargs : iterable, optional
+        Its arguments; they are pickled when the pool is made.
+    maxtasksperchild : int, optional
+        Tasks, or chunks if `chunksize` is given, after which a worker is replaced by a new one.
+    context : optional
+        Accepted as `multiprocessing.Pool` does, and of no effect: workers are no forks.
     workers_per_element : int, default 1
         Workers in one array element at most, for queues that give whole nodes.
     work_dir : path, optional
@@ -104,11 +122,14 @@ class Pool:
 
     _scheduler: ClassVar[str | None] = None
     _state = TERMINATE
-    _dispatcher: Dispatcher | None = None
 
     def __init__(
         self,
         processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: object = None,
         *,
         workers_per_element: int | None = None,
         work_dir: str | os.PathLike[str] | None = None,
@@ -139,25 +160,72 @@ class Pool:
         **unknown: Never,
     ) -> None:
         said = locals()
-        given = {option: said[option] for option in _PARAMETERS if said[option] is not None}
+        given = {option: said[option] for option in _OPTIONS if said[option] is not None}
         _refuse_unknown(unknown)
-        self._starting = threading.Lock()
         settings = config.gather(given)
         self._name = settings.choose(self._scheduler) or pick_scheduler()
         options = settings.options(self._name, partial(_default_processes, self._name))
-        self._backend = make_backend(self._name, options)
+        chunks = _checked(initializer, maxtasksperchild)
+        self._runner: Sender | InThisProcess
+        if self._name == "serial":
+            self._runner = InThisProcess(options, initializer, tuple(initargs))
+        else:
+            rules = worker_rules(initializer, tuple(initargs), chunks)
+            self._runner = Sender(make_backend(self._name, options), rules)
         self._pid = os.getpid()
-        self._processes = options.elements * options.workers
+        self._workers = self._processes = options.elements * options.workers
         self._state = RUN
 
     # -- calls
 
+    def apply(
+        self,
+        func: Callable[..., R],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+    ) -> R:
+        """Equivalent to ``func(*args, **kwds)``, run by a worker.
+
+        Raises
+        ------
+        Exception
+            What the task raised.
+        PoolError
+            If it was lost, or could not be run.
+        """
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., R],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        callback: Callable[[R], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult[R]:
+        """As `apply`, but returns a handle at once.
+
+        Parameters
+        ----------
+        callback, error_callback : callable, optional
+            Called in this process with the result, or with the exception, before the handle is
+            ready: in one thread, as results arrive. What they raise is told, and has no effect.
+        """
+        self._check_running()
+        result: AsyncResult[R] = AsyncResult(callback, error_callback, self._runner.post)
+        self._runner.apply(func, args, kwds, result)
+        return result
+
     def map(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[S], R],
+        iterable: Iterable[S],
         chunksize: int | None = None,
-    ) -> list[Any]:
+        *,
+        callback: Callable[[R], object] | None = None,
+        return_exceptions: bool = False,
+        seed: Seed | None = None,
+    ) -> list[R]:
         """Equivalent to ``list(map(func, iterable))``.
 
         Parameters
@@ -165,9 +233,15 @@ class Pool:
         func : callable
             Anything that can be called with one item; sent by value if it cannot be imported.
         iterable : iterable
-            Any; it is turned into a list first.
+            Any; it is used up first.
         chunksize : int, optional
-            Tasks that are dealt together. Unless given, by measured run times.
+            Tasks for one worker at a time. Unless given, by measured run times.
+        callback : callable, optional
+            Called with each result as it arrives, as the pools of schwimmbad do.
+        return_exceptions : bool, default False
+            Put exceptions in the place of results, instead of raising the first one at the end.
+        seed : int, sequence of int or numpy.random.SeedSequence, optional
+            Gives each task its own random numbers, `pypool.rng`, whoever runs it.
 
         Returns
         -------
@@ -181,75 +255,164 @@ class Pool:
         PoolError
             If tasks were lost, or none could be run.
         """
-        return self.map_async(func, iterable, chunksize).get()
-
-    def starmap(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-    ) -> list[Any]:
-        """As `map`, but the elements of each item are the arguments: ``func(*item)``."""
-        return self._call(STARMAP, func, map(tuple, iterable), chunksize).get()
+        new_result = partial(
+            MapResult,
+            callback=None,
+            error_callback=None,
+            post=self._runner.post,
+            each=callback,
+            return_exceptions=return_exceptions,
+        )
+        return self._map(MAP, func, iterable, chunksize, seed, new_result).get()
 
     def map_async(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[S], R],
+        iterable: Iterable[S],
         chunksize: int | None = None,
-    ) -> AsyncResult:
-        """As `map`, but returns a handle at once."""
-        return self._call(MAP, func, iterable, chunksize)
+        callback: Callable[[list[R]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        return_exceptions: bool = False,
+        seed: Seed | None = None,
+    ) -> MapResult[R]:
+        """As `map`, but returns a handle at once; `callback` gets the list of all results."""
+        new_result = partial(
+            MapResult,
+            callback=callback,
+            error_callback=error_callback,
+            post=self._runner.post,
+            return_exceptions=return_exceptions,
+        )
+        return self._map(MAP, func, iterable, chunksize, seed, new_result)
 
-    def _call(
+    def starmap(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        return_exceptions: bool = False,
+        seed: Seed | None = None,
+    ) -> list[R]:
+        """As `map`, but the elements of each item are the arguments: ``func(*item)``."""
+        return self.starmap_async(
+            func, iterable, chunksize, return_exceptions=return_exceptions, seed=seed
+        ).get()
+
+    def starmap_async(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[R]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        return_exceptions: bool = False,
+        seed: Seed | None = None,
+    ) -> MapResult[R]:
+        """As `starmap`, but returns a handle at once; `callback` gets the list of all results."""
+        new_result = partial(
+            MapResult,
+            callback=callback,
+            error_callback=error_callback,
+            post=self._runner.post,
+            return_exceptions=return_exceptions,
+        )
+        return self._map(STARMAP, func, iterable, chunksize, seed, new_result)
+
+    def _map(
         self,
         kind: int,
         func: Callable[..., Any],
         iterable: Iterable[Any],
         chunksize: int | None,
-    ) -> AsyncResult:
+        seed: Seed | None,
+        new_result: Callable[[int], MapResult[Any]],
+    ) -> MapResult[Any]:
         self._check_running()
-        chunk = 1 if chunksize is None else operator.index(chunksize)
-        if chunk < 1:
-            raise ValueError(f"chunksize={chunksize!r} must be at least 1")
-        backend = self._backend
-        if isinstance(backend, SerialBackend):
-            return backend.run(kind, func, iterable)
-        items = pickling.dumps_items(iterable)
-        result = AsyncResult(len(items))
-        if items:
-            function = pickling.dumps(func)
-            digest = hashlib.sha256(function).digest()
-            name = pickling.function_name(func)
-            call = Call(kind, function, digest, name, items, chunk, result)
-            self._dispatching(backend).call(call)
-        return result
+        chunk = 1 if chunksize is None else at_least_one("chunksize", chunksize)
+        return self._runner.map(kind, func, iterable, chunk, packed(seed), new_result)
 
-    def _dispatching(self, backend: Backend) -> Dispatcher:
-        """The dispatcher, begun with the first call that has a task."""
-        with self._starting:
-            if self._dispatcher is None or self._dispatcher.over:
-                self._dispatcher = Dispatcher(backend)
-        return self._dispatcher
+    def imap(
+        self,
+        func: Callable[[S], R],
+        iterable: Iterable[S],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        return_exceptions: bool = False,
+        seed: Seed | None = None,
+    ) -> IMapIterator[R]:
+        """A lazy `map`: gives an iterator over the results, in the items' order.
+
+        Items are taken from the iterable, which may be endless, by a thread of its own. The
+        exception of a task is raised in its place, and the iterator goes on with the next one.
+
+        Parameters
+        ----------
+        chunksize : int, default 1
+            Tasks for one worker at a time.
+        buffersize : int, optional
+            How many items may be taken ahead of the results that were consumed; four for each
+            worker, but two chunks at least, unless given. While somebody waits in `join` there is
+            no bound.
+        """
+        return IMapIterator(
+            self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions
+        )
+
+    def imap_unordered(
+        self,
+        func: Callable[[S], R],
+        iterable: Iterable[S],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        return_exceptions: bool = False,
+        seed: Seed | None = None,
+    ) -> IMapUnorderedIterator[R]:
+        """As `imap`, but results come as they arrive."""
+        return IMapUnorderedIterator(
+            self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions
+        )
+
+    def _imap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunksize: int,
+        buffersize: int | None,
+        seed: Seed | None,
+    ) -> Stream:
+        self._check_running()
+        chunk = at_least_one("chunksize", chunksize)
+        bound = max(ITEMS_AHEAD * self._workers, 2 * chunk)
+        if buffersize is not None:
+            bound = max(at_least_one("buffersize", buffersize), chunk)
+        return self._runner.imap(func, iterable, chunk, packed(seed), bound)
+
+    __call__ = map
 
     def _check_running(self) -> None:
         if self._state != RUN or os.getpid() != self._pid:
             raise ValueError("Pool not running")
 
-    # -- the end
+    # -- the end. In a fork of the program the pool is dead, and nothing of this has an effect.
 
     def close(self) -> None:
         """Takes no further calls; workers leave when all tasks are done."""
-        if self._state == RUN and os.getpid() == self._pid:
+        if self._state == RUN:
             self._state = CLOSE
-            self._stop("close")
+            if os.getpid() == self._pid:
+                self._runner.close()
 
     def terminate(self) -> None:
         """Ends at once: nothing that is open is waited for, all jobs are cancelled."""
+        self._state = TERMINATE
         if os.getpid() == self._pid:
-            self._state = TERMINATE
-            self._stop("terminate")
-            self.join()
+            self._runner.terminate()
+            self._runner.join()
 
     def join(self) -> None:
         """Waits until the workers have left.
@@ -261,24 +424,48 @@ class Pool:
         """
         if self._state == RUN:
             raise ValueError("Pool is still running")
-        if self._dispatcher is not None and os.getpid() == self._pid:
-            self._dispatcher.thread.join()
-
-    def _stop(self, how: str) -> None:
-        if self._dispatcher is not None and self._dispatcher.thread.is_alive():
-            self._dispatcher.stop(how)
+        if os.getpid() == self._pid:
+            self._runner.join()
 
     def __del__(self) -> None:
-        if self._state == RUN and os.getpid() == self._pid and self._dispatcher is not None:
-            self._stop("terminate")  # first, for the warning may be an error
+        if self._state == RUN and os.getpid() == self._pid and self._runner.has_begun:
+            self._runner.terminate()  # first, for the warning may be an error
             warnings.warn(f"unclosed running pool {self!r}", ResourceWarning, 2, self)
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> Self:
         self._check_running()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.terminate()
+
+    # -- what libraries ask a pool for
+
+    rank = 0
+    """Of this process, as MPI counts: tasks are handed out here."""
+
+    @property
+    def size(self) -> int:
+        """How many workers there are at most.
+
+        Libraries may set it: that changes what they read, not how many there are.
+        """
+        return self._processes
+
+    @size.setter
+    def size(self, size: int) -> None:
+        self._processes = size
+
+    def is_master(self) -> bool:
+        """True: this process hands out tasks, as the first one of MPI's does."""
+        return True
+
+    def is_worker(self) -> bool:
+        """False, see `is_master`."""
+        return False
+
+    def wait(self) -> None:
+        """Does nothing: in MPI's other processes it waits for tasks."""
 
     # -- what it is
 
@@ -290,24 +477,19 @@ class Pool:
         ValueError
             If there is no scheduler.
         """
-        if not isinstance(self._backend, ClusterBackend):
-            raise ValueError(f"{self._name} workers have no job script")
-        run = self._dispatcher.run_path if self._dispatcher is not None else "RUN_DIRECTORY"
-        return self._backend.job_script(run)
+        return self._runner.job_script()
 
     def __repr__(self) -> str:
-        on_disk = isinstance(self._backend, ClusterBackend)
-        where = f" work_dir={self._backend.options.work_dir}" if on_disk else ""
+        work_dir = self._runner.work_dir
+        where = "" if work_dir is None else f" work_dir={work_dir}"
         return f"<pypool.{self._name}.Pool state={self._state} processes={self._processes}{where}>"
 
     def __reduce__(self) -> NoReturn:
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
 
 
-def make_backend(name: str, options: Options) -> Backend | SerialBackend:
-    """What runs the tasks of a pool with this scheduler."""
-    if name == "serial":
-        return SerialBackend(options)
+def make_backend(name: str, options: Options) -> Backend:
+    """What the workers of a pool with this scheduler are made of."""
     if name == "local":
         return LocalBackend(replace(options, workers_per_element=options.processes))
     if name == "shell":
@@ -316,6 +498,41 @@ def make_backend(name: str, options: Options) -> Backend | SerialBackend:
             options = replace(options, workers_per_element=-(-options.processes // scheduler.nodes))
         return ClusterBackend(scheduler, options)
     return ClusterBackend(SCHEDULERS[name](), options)
+
+
+def worker_rules(
+    initializer: Callable[..., object] | None, initargs: tuple[Any, ...], chunks: int | None
+) -> WorkerRules:
+    """How workers begin and end. The initializer is pickled as it is now."""
+    if initializer is None:
+        return WorkerRules(chunks=chunks)
+    pickled = pickling.dumps((initializer, initargs))
+    return WorkerRules(pickled, pickling.function_name(initializer), chunks)
+
+
+def _checked(initializer: object, maxtasksperchild: object) -> int | None:
+    """What CPython checks, in its words."""
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    if maxtasksperchild is None:
+        return None
+    if not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0:
+        raise ValueError("maxtasksperchild must be a positive int or None")
+    return maxtasksperchild
+
+
+def at_least_one(name: str, number: int) -> int:
+    """The number, as an int.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none, or too small.
+    """
+    found = operator.index(number)
+    if found < 1:
+        raise ValueError(f"{name}={number!r} must be at least 1")
+    return found
 
 
 def _default_processes(name: str, cpus: int) -> int:
@@ -328,7 +545,9 @@ def _default_processes(name: str, cpus: int) -> int:
     return max(1, usable_cpus() // cpus) if name in ("local", "shell") else DEFAULT_PROCESSES
 
 
+_OF_CPYTHON = ("initializer", "initargs", "maxtasksperchild", "context")
 _PARAMETERS = [name for name in signature(Pool).parameters if name != "unknown"]
+_OPTIONS = [name for name in _PARAMETERS if name not in _OF_CPYTHON]
 
 
 def _refuse_unknown(unknown: Mapping[str, object]) -> None:

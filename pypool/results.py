@@ -1,31 +1,85 @@
-"""Result handles: what a caller holds while tasks run. They are fed, and know nothing else."""
+"""Result handles: what a caller holds while tasks run. They are fed, and know nothing else.
+
+Nothing here waits with a lock of Python's own in hand: a signal handler that interrupts a waiting
+program may close and join the pool, and whoever feeds the handle must not stand in its way.
+"""
 
 import multiprocessing
 import threading
-from typing import Any
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from math import inf
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
-class AsyncResult:
-    """The results of one call, as `multiprocessing.pool.AsyncResult`.
+class Post(Protocol):
+    """Has something done after what it was given before: the callback, and then the rest."""
+
+    def __call__(
+        self,
+        callback: Callable[[Any], object] | None,
+        value: Any,
+        then: Callable[[], object] | None = None,
+    ) -> None: ...
+
+
+class _Gate:
+    """Opens once. Waiting for it is a single call into C."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        self.is_open = True
+        self._lock.release()
+
+    def wait(self, timeout: float | None) -> None:
+        if not self.is_open and self._lock.acquire(timeout=seconds_left(timeout)):
+            self._lock.release()  # for the next one who waits
+
+
+def seconds_left(timeout: float | None) -> float:
+    """As `lock.acquire` wants it."""
+    return -1 if timeout is None else max(timeout, 0)
+
+
+class AsyncResult(Generic[T]):
+    """The result of one call, as `multiprocessing.pool.AsyncResult`. It can be awaited, too.
 
     Parameters
     ----------
-    count : int
-        How many tasks the call has.
+    callback, error_callback : callable, optional
+        Called with the result, or with the exception, before the result is available.
+    post : callable
+        Has them called, one after the other.
     """
 
-    def __init__(self, count: int) -> None:
-        self._values: list[Any] = [None] * count
-        self._errors: dict[int, BaseException] = {}
-        self._left = count
-        self._failure: BaseException | None = None
-        self._event = threading.Event()
-        if not count:
-            self._event.set()
+    def __init__(
+        self,
+        callback: Callable[[T], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        post: Post,
+    ) -> None:
+        self._callback = callback
+        self._error_callback = error_callback
+        self._post = post
+        self._gate = _Gate()
+        self._complete = False
+        self._success = False
+        self._value: Any = None
+        self._awaiting: deque[Callable[[], object]] = deque()
 
     def ready(self) -> bool:
         """Whether the call has completed."""
-        return self._event.is_set()
+        return self._gate.is_open
 
     def successful(self) -> bool:
         """Whether the call completed without raising.
@@ -37,50 +91,330 @@ class AsyncResult:
         """
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
-        return self._failure is None
+        return self._success
 
     def wait(self, timeout: float | None = None) -> None:
         """Waits until the result is available, or `timeout` seconds pass."""
-        self._event.wait(timeout)
+        self._gate.wait(timeout)
 
-    def get(self, timeout: float | None = None) -> list[Any]:
-        """The results, in the order of the items.
+    def get(self, timeout: float | None = None) -> T:
+        """The result when it arrives; of a map the list of results, in the order of the items.
 
         Raises
         ------
         multiprocessing.TimeoutError
-            If they do not arrive within `timeout` seconds.
+            If it does not arrive within `timeout` seconds.
         Exception
-            What the failing task with the lowest index raised, once all tasks are done.
+            What the task raised; of a map what the failing task with the lowest index raised,
+            once all tasks are done.
         """
         self.wait(timeout)
         if not self.ready():
             raise multiprocessing.TimeoutError
-        if self._failure is not None:
-            raise self._failure
-        return self._values
+        if not self._success:
+            raise self._value
+        value: T = self._value
+        return value
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """``await result`` in asyncio gives or raises what `get` does."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        arrived = loop.create_future()
+
+        def wake() -> None:
+            if not arrived.done():  # who waited may have been cancelled
+                arrived.set_result(None)
+
+        def ring() -> None:
+            with suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(wake)
+
+        self._awaiting.append(ring)
+        if self.ready():
+            self._wake_awaiting()
+        yield from arrived
+        return self.get()
 
     def set_item(self, index: int, success: bool, value: Any) -> None:
-        """One task is done."""
-        if success:
-            self._values[index] = value
-        else:
-            self._errors[index] = value
-        self._left -= 1
-        if not self._left and not self._event.is_set():
-            if self._errors:
-                self._failure = self._first_error()
-            self._event.set()
+        """The task is done."""
+        self._finish(success, value)
 
     def fail(self, error: BaseException) -> None:
         """The call as a whole cannot be completed."""
-        if not self._event.is_set():
-            self._failure = error.with_traceback(None)  # the reader's own frames say nothing
-            self._event.set()
+        if not self._complete:
+            self._finish(False, error.with_traceback(None))  # the reader's own frames say nothing
+
+    def _finish(self, success: bool, value: Any, after_callbacks: bool = False) -> None:
+        self._complete = True
+        self._success, self._value = success, value
+        callback = self._callback if success else self._error_callback
+        self._callback = self._error_callback = None  # what they hold may be large
+        if callback is None and not after_callbacks:
+            self._open()
+        else:
+            self._post(callback, value, self._open)
+
+    def _open(self) -> None:
+        self._gate.open()
+        self._wake_awaiting()
+
+    def _wake_awaiting(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._awaiting.popleft()()
+
+
+class MapResult(AsyncResult[list[T]]):
+    """The results of a map, a list with one result per item.
+
+    Parameters
+    ----------
+    count : int
+        How many tasks the call has.
+    each : callable, optional
+        Called with each result as it arrives.
+    return_exceptions : bool
+        Exceptions are results, too.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        callback: Callable[[list[T]], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        post: Post,
+        *,
+        each: Callable[[T], object] | None = None,
+        return_exceptions: bool = False,
+    ) -> None:
+        super().__init__(callback, error_callback, post)
+        self._results: list[Any] = [None] * count
+        self._errors: dict[int, BaseException] = {}
+        self._left = count
+        self._each = each
+        self._return_exceptions = return_exceptions
+        if not count:
+            self._callback = None  # as in CPython
+            self._finish(True, self._results)
+
+    def set_item(self, index: int, success: bool, value: Any) -> None:
+        """One task is done."""
+        if success or self._return_exceptions:
+            self._results[index] = value
+        else:
+            self._errors[index] = value
+        if success and self._each is not None:
+            self._post(self._each, value)
+        self._left -= 1
+        if not self._left and not self._complete:
+            results, self._results = self._results, []
+            if self._errors:
+                self._finish(False, self._first_error(), self._each is not None)
+            else:
+                self._finish(True, results, self._each is not None)
 
     def _first_error(self) -> BaseException:
-        first = self._errors[min(self._errors)]
-        others = len(self._errors) - 1
+        errors, self._errors = self._errors, {}
+        first = errors[min(errors)]
+        others = len(errors) - 1
         if others:
             first.add_note(f"pypool: {others} other task{'s' * (others > 1)} raised as well")
         return first
+
+
+# ---- what arrives one by one
+
+
+class Stream:
+    """The results of a lazy call, between who feeds it and who consumes it.
+
+    Parameters
+    ----------
+    bound : int
+        How many items may be taken from the iterable ahead of what was consumed.
+    pull : callable, optional
+        Runs the next task, here and now; called when the consumer finds nothing.
+    """
+
+    def __init__(self, bound: int, pull: Callable[[], object] | None = None) -> None:
+        self._bound: float = bound
+        self._pull = pull
+        self._arrivals: SimpleQueue[tuple[int, bool, Any]] = SimpleQueue()
+        self._pokes: SimpleQueue[None] = SimpleQueue()
+        self._begun = 0
+        self._consumed = 0
+        self._full = False
+        self._abandoned = False
+        self.over = False
+
+    # -- for who feeds it
+
+    def begin_item(self) -> int:
+        """One more was taken from the iterable; gives its index."""
+        self._begun += 1
+        return self._begun - 1
+
+    def await_room(self) -> None:
+        """Waits while as many items are ahead as may be; then until half of them are consumed."""
+        if self._begun - self._consumed < self._bound:
+            return
+        self._full = True
+        while self._begun - self._consumed > self._bound / 2 and not self.over:
+            self._pokes.get()
+        self._full = False
+
+    def lift(self) -> None:
+        """Nobody consumes, somebody waits for the end: there is no bound any more."""
+        self._bound = inf
+        self._pokes.put(None)
+
+    def set_item(self, index: int, success: bool, value: Any) -> None:
+        """One task is done."""
+        if self._abandoned:
+            self._count()
+        else:
+            self._arrivals.put((index, success, value))
+
+    def set_length(self, count: int, error: BaseException | None = None) -> None:
+        """There are no more items; maybe because the iterable raised an exception."""
+        self._arrivals.put((END, error is None, (count, error)))
+
+    def fail(self, error: BaseException) -> None:
+        """The call as a whole cannot be completed."""
+        self.over = True
+        self._arrivals.put((FAILED, False, error.with_traceback(None)))
+        self._pokes.put(None)
+
+    # -- for who consumes it
+
+    def take(self, timeout: float | None) -> tuple[int, bool, Any]:
+        """What arrived next.
+
+        Raises
+        ------
+        multiprocessing.TimeoutError
+            If nothing does.
+        """
+        if self._pull is not None and self._arrivals.empty():
+            self._pull()
+        try:
+            if timeout is None:
+                return self._arrivals.get()
+            return self._arrivals.get(timeout=max(timeout, 0))
+        except Empty:
+            raise multiprocessing.TimeoutError from None
+
+    def consumed(self) -> None:
+        """The consumer has got a result: there is room for another one."""
+        self._count()
+
+    def abandon(self) -> None:
+        """Nobody will consume what is to come. All tasks are run nevertheless."""
+        self._abandoned = True
+        with suppress(Empty):
+            while True:
+                if self._arrivals.get_nowait()[0] >= 0:
+                    self._count()
+
+    def _count(self) -> None:
+        self._consumed += 1
+        if self._full:
+            self._pokes.put(None)
+
+
+END = -1
+FAILED = -2
+
+
+class IMapUnorderedIterator(Generic[T]):
+    """Results as they arrive, as `multiprocessing.pool.IMapUnorderedIterator`.
+
+    After an exception of a task it goes on with the next result.
+    """
+
+    def __init__(self, stream: Stream, return_exceptions: bool = False) -> None:
+        self._stream = stream
+        self._return_exceptions = return_exceptions
+        self._lock = threading.RLock()  # between consumers; who feeds does not take it
+        self._given = 0
+        self._count: float = inf
+        self._last: BaseException | None = None
+        weakref.finalize(self, stream.abandon).atexit = False
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> T:
+        """The next result.
+
+        Raises
+        ------
+        StopIteration
+            If there are no more.
+        multiprocessing.TimeoutError
+            If it does not arrive within `timeout` seconds.
+        Exception
+            What its task raised.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        if not self._lock.acquire(timeout=seconds_left(timeout)):
+            raise multiprocessing.TimeoutError
+        try:
+            success, value = self._next(deadline)
+        finally:
+            self._lock.release()
+        if success:
+            result: T = value
+            return result
+        raise value
+
+    def _next(self, deadline: float | None) -> tuple[bool, Any]:
+        while True:
+            if self._given >= self._count:
+                error, self._last = self._last, None
+                raise error or StopIteration
+            found = self._ready_result()
+            if found is None:
+                left = None if deadline is None else deadline - monotonic()
+                self._arrived(*self._stream.take(left))
+                continue
+            self._given += 1
+            self._stream.consumed()
+            success, value = found
+            return success or self._return_exceptions, value
+
+    def _arrived(self, index: int, success: bool, value: Any) -> None:
+        if index == END:
+            self._count, self._last = value
+        elif index == FAILED:
+            self._count, self._last = 0, value
+        else:
+            self._keep(index, success, value)
+
+    _newest: tuple[bool, Any] | None = None
+
+    def _keep(self, index: int, success: bool, value: Any) -> None:
+        self._newest = success, value
+
+    def _ready_result(self) -> tuple[bool, Any] | None:
+        found, self._newest = self._newest, None
+        return found
+
+
+class IMapIterator(IMapUnorderedIterator[T]):
+    """Results in the order of the items, as `multiprocessing.pool.IMapIterator`."""
+
+    def __init__(self, stream: Stream, return_exceptions: bool = False) -> None:
+        super().__init__(stream, return_exceptions)
+        self._early: dict[int, tuple[bool, Any]] = {}
+
+    def _keep(self, index: int, success: bool, value: Any) -> None:
+        self._early[index] = success, value
+
+    def _ready_result(self) -> tuple[bool, Any] | None:
+        return self._early.pop(self._given, None)

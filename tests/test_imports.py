@@ -19,11 +19,11 @@ LAYERS = [
     {"results", "schedulers", "worker", "config"},
     {"options", "machine", "places"},
     {"rundir", "units"},
-    {"pickling", "by_value", "errors", "version"},
+    {"pickling", "by_value", "errors", "task", "version"},
 ]
 # Whose imports are narrower than their row.
 NARROW = {
-    "worker": {"worker", "rundir", "pickling", "errors", "version"},
+    "worker": {"worker", "rundir", "pickling", "errors", "task", "version"},
     "schedulers": {"schedulers", "errors"},
     "results": {"results"},
     "config": {"config", "options", "places"},
@@ -33,6 +33,7 @@ NARROW = {
     "units": {"units"},
     "picking": {"picking", "machine", "schedulers", "errors"},
     "rundir": {"rundir", "errors"},
+    "task": {"task"},
 }
 WORKER_MUST_NOT_LOAD = {
     "asyncio",

@@ -1,5 +1,6 @@
 """A backend: what a kind of pool is made of. It makes runs and elements for the dispatcher."""
 
+import hashlib
 import logging
 import os
 import shutil
@@ -9,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pypool.engine.dealing.deal import Policy
 from pypool.engine.jobscript import render
@@ -35,6 +36,33 @@ KEPT_RUNS = 20
 KEPT_SECONDS = 7 * 86400.0
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 """Seconds between tries to remove a run."""
+
+
+class WorkerRules(NamedTuple):
+    """How workers begin and when they end.
+
+    Attributes
+    ----------
+    initializer : bytes or None
+        A pickled pair: what each worker calls before its first task, and the arguments.
+    name : str or None
+        What to call the initializer.
+    chunks : int or None
+        Chunks after which a worker ends and another one takes its place.
+    """
+
+    initializer: bytes | None = None
+    name: str | None = None
+    chunks: int | None = None
+
+    def info(self) -> dict[str, Any]:
+        """What agents and workers read of them."""
+        digest = self.initializer and hashlib.sha256(self.initializer).hexdigest()
+        return {
+            "initializer": digest,
+            "initializer_name": self.name,
+            "chunks_per_worker": self.chunks,
+        }
 
 
 def run_info(options: Options, elements: int, scheduler: str, nodes: int = 1) -> dict[str, Any]:
@@ -118,12 +146,12 @@ class ClusterBackend:
             gpus = options.gpus * options.workers
             self._gpu_request = wait(self.scheduler.gpu_request(gpus, options.slots))
 
-    def open(self) -> RunDirectory:
+    def open(self, rules: WorkerRules) -> RunDirectory:
         """A new run, with its job script."""
         prune(self.options.work_dir)
         self.scheduler.variables = WITHIN | variables(self.options, os.environ)
         elements, nodes = self.options.elements, self.scheduler.nodes
-        info = run_info(self.options, elements, self.scheduler.name, nodes)
+        info = run_info(self.options, elements, self.scheduler.name, nodes) | rules.info()
         run = RunDirectory.create(self.options.work_dir, info)
         run.keeps = self.options.keep == "all"
         script = self.job_script(run.path)
@@ -195,11 +223,10 @@ class LocalBackend:
             lease=float("inf"),
         )
 
-    def open(self) -> RunDirectory:
+    def open(self, rules: WorkerRules) -> RunDirectory:
         its_own = replace(self.options, python=sys.executable, time=None)  # of no use here
-        return RunDirectory.create(
-            private_directory(), run_info(its_own, 1, "local"), prefix="pypool-"
-        )
+        info = run_info(its_own, 1, "local") | rules.info()
+        return RunDirectory.create(private_directory(), info, prefix="pypool-")
 
     def elements(self, run: RunDirectory, journal: Journal) -> LocalElements:
         return LocalElements(run, variables(self.options, os.environ))

@@ -1,9 +1,18 @@
-"""Calls: what callers have asked for and wait for, by the number of their batch."""
+"""Calls: what callers have asked for and wait for, and the batches in which their tasks are.
+
+A map is one batch. Of a lazy call the tasks come in portions, each in a batch of its own; single
+calls of one function that come together share a batch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+GROUP_TASKS = 1000
+GROUP_BYTES = 1 << 20
+"""Portions are put together up to so much."""
 
 
 class Handle(Protocol):
@@ -13,47 +22,184 @@ class Handle(Protocol):
 
     def fail(self, error: BaseException) -> None: ...
 
-    def ready(self) -> bool:
-        """It has been told of every task."""
-        ...
 
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
-    """One call of the pool: a batch to be, and who waits for it.
+    """One call of a method of the pool.
 
     Attributes
     ----------
     kind : int
-        How the function is called, `batch.MAP` or `batch.STARMAP`.
+        How the function is called: `batch.MAP`, `batch.STARMAP` or `batch.APPLY`.
     function : bytes
         Pickled.
     digest : bytes
         SHA-256 of that.
     name : str
         What to call the function.
-    items : list of bytes
-        Each pickled.
     chunk : int
         Tasks dealt together at least.
+    seed : bytes
+        Of the tasks' random numbers, packed; or nothing.
     number : int
-        Of its batch; given by the dispatcher.
+        Given by the dispatcher.
+    left : int
+        Tasks that have come and of which the caller was not told yet.
+    growing : bool
+        More tasks may come.
     """
 
     kind: int
     function: bytes
     digest: bytes
     name: str
-    items: list[bytes]
     chunk: int
     handle: Handle
+    seed: bytes = b""
     number: int = 0
-
-    def forget_input(self) -> None:
-        """What was written to disk need not stay in memory."""
-        self.items = []
-        self.function = b""
+    left: int = 0
+    growing: bool = True
 
     def task(self, index: int) -> str:
         """A task in words."""
         return f"task {index} of call {self.number} ({self.name})"
+
+    def goes_with(self, other: Call) -> bool:
+        """Tasks of both can be in one batch."""
+        return (
+            self.digest == other.digest
+            and self.kind == other.kind
+            and self.chunk == other.chunk
+            and self.seed == other.seed
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Portion:
+    """Tasks first, first + 1, ... of a call, each item pickled; maybe the last ones."""
+
+    call: Call
+    first: int
+    items: list[bytes]
+    final: bool
+
+
+class Part(NamedTuple):
+    """From task `start` of a batch on: the tasks first, first + 1, ... of a call."""
+
+    start: int
+    call: Call
+    first: int
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Tasks that are written at once. They have the function, kind, chunk and seed of the first.
+
+    Attributes
+    ----------
+    items : list of bytes
+        The pickled items, until they are written.
+    count, size : int
+        How many they are, and their bytes.
+    left : int
+        Tasks of which their caller was not told yet.
+    """
+
+    number: int
+    parts: list[Part] = field(default_factory=list)
+    items: list[bytes] = field(default_factory=list)
+    count: int = 0
+    size: int = 0
+    left: int = 0
+
+    @property
+    def call(self) -> Call:
+        return self.parts[0].call
+
+    def add(self, portion: Portion) -> None:
+        if not self.parts:
+            self.items = portion.items
+        elif len(self.parts) == 1:
+            self.items = self.items + portion.items  # the first list belongs to its portion
+        else:
+            self.items += portion.items
+        self.parts.append(Part(self.count, portion.call, portion.first))
+        self.count += len(portion.items)
+        self.left += len(portion.items)
+        self.size += sum(map(len, portion.items))
+
+    def takes(self, portion: Portion) -> bool:
+        """Whether that can be in the same batch, with whole chunks before it."""
+        return not self.parts or (
+            portion.call.goes_with(self.call)
+            and not self.count % self.call.chunk
+            and self.count + len(portion.items) <= GROUP_TASKS
+            and self.size + sum(map(len, portion.items)) <= GROUP_BYTES
+        )
+
+    def task(self, index: int) -> tuple[Call, int]:
+        """The call to which a task belongs, and its index there."""
+        part = self.parts[0]
+        if len(self.parts) > 1:
+            part = self.parts[bisect_right(self.parts, index, key=_start) - 1]
+        return part.call, part.first + index - part.start
+
+
+def _start(part: Part) -> int:
+    return part.start
+
+
+class Calls:
+    """Those that are open."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Call] = {}
+        self._batches: dict[int, Batch] = {}
+        self._numbers = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def take(self, portion: Portion) -> None:
+        """More of a call, or all of it."""
+        call = portion.call
+        if not call.number:
+            self._numbers += 1
+            call.number = self._numbers
+            self._open[call.number] = call
+        call.left += len(portion.items)
+        call.growing = not portion.final
+        self._close_if_over(call)
+
+    def written(self, batch: Batch) -> None:
+        """What is on disk need not stay in memory."""
+        self._batches[batch.number] = batch
+        batch.items = []
+        for part in batch.parts:
+            if not part.call.growing:
+                part.call.function = b""
+
+    def batch(self, number: int) -> Batch | None:
+        """The batch, while somebody waits for a task of it."""
+        return self._batches.get(number)
+
+    def tell(self, batch: Batch, index: int, success: bool, value: Any) -> None:
+        """Tells the caller what came of a task."""
+        call, own_index = batch.task(index)
+        call.handle.set_item(own_index, success, value)
+        batch.left -= 1
+        if not batch.left:
+            self._batches.pop(batch.number, None)
+        call.left -= 1
+        self._close_if_over(call)
+
+    def fail_all(self, error: BaseException) -> None:
+        """No call can be completed."""
+        self._batches.clear()
+        while self._open:
+            self._open.popitem()[1].handle.fail(error)
+
+    def _close_if_over(self, call: Call) -> None:
+        if not call.left and not call.growing:
+            self._open.pop(call.number, None)

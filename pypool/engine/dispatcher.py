@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from pypool.engine.backend import Backend
-from pypool.engine.calls import Call
+from pypool.engine.backend import Backend, WorkerRules
+from pypool.engine.calls import Batch, Calls, Portion
 from pypool.engine.dealing import deal
 from pypool.engine.dealing.deal import Deal
 from pypool.engine.intake import Intake
@@ -28,7 +28,7 @@ from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.progress import Progress
 from pypool.engine.store import Store
 from pypool.engine.submission import Ended, Listed, Refused, Shrunk
-from pypool.errors import AgentStartError, PoolError, RunDirectoryError, VersionMismatchError
+from pypool.errors import AgentStartError, PoolError, RunDirectoryError
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
 from pypool.rundir.messages import WRITING
@@ -60,26 +60,30 @@ class Dispatcher:
     ----------
     backend : Backend
         Makes the run directory and the elements.
+    rules : WorkerRules
+        How workers begin and when they end.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, rules: WorkerRules) -> None:
         self._backend = backend
-        self._run = backend.open()
+        self._run = backend.open(rules)
         self._pid = os.getpid()
         now = time.monotonic()
         self._journal = Journal(self._run, now)
         self._driver = FileWriter(self._run.open_file, names.DRIVER, self._run.mark)
         self._deal = Deal(backend.policy)
         self._store = Store(self._run)
-        self._calls: dict[int, Call] = {}
+        if rules.initializer is not None:
+            self._store.keep(rules.initializer)
+        self._calls = Calls()
         self._intake = Intake(
             self._deal, self._calls, Outcomes(self._run), self._journal, backend.linger
         )
         self._numbers = 0
         self._links: dict[str, Link] = {}
         self._ended: dict[str, float] = {}
-        self._requests: deque[Call] = deque()
-        self._lock = threading.Lock()
+        self._requests: deque[Portion] = deque()
+        self._lock = threading.RLock()  # a signal handler may come in between and close the pool
         self._over: BaseException | None = None
         self._stop: str | None = None
         self._opens = Allowance(now)
@@ -110,14 +114,16 @@ class Dispatcher:
         """The thread takes no more calls."""
         return self._over is not None
 
-    def call(self, call: Call) -> None:
-        """Takes a call; its handle is fed from now on."""
+    def take(self, portion: Portion) -> bool:
+        """Takes tasks; their call's handle is fed from now on. False if it was told of the end."""
         with self._lock:
             if self._over is None:
-                self._requests.append(call)
-                self._ring()
-                return
-        call.handle.fail(self._over)
+                self._requests.append(portion)
+                if len(self._requests) == 1:
+                    self._ring()
+                return True
+        portion.call.handle.fail(self._over)
+        return False
 
     def stop(self, how: str) -> None:
         """Asks the thread to end: "close" when all is done, "terminate" at once."""
@@ -125,6 +131,11 @@ class Dispatcher:
             if self._over is None:
                 self._stop = "terminate" if self._stop == "terminate" else how
                 self._ring()
+
+    def join(self) -> None:
+        """Waits until the thread has ended."""
+        if threading.current_thread() is not self.thread:
+            self.thread.join()
 
     def _ring(self) -> None:
         with suppress(BlockingIOError):  # it may have been rung often enough
@@ -204,18 +215,23 @@ class Dispatcher:
 
     def _take_requests(self) -> None:
         while self._requests:
-            call = self._requests.popleft()
-            self._numbers += 1
-            number = call.number = self._numbers
-            self._calls[number] = call
-            large = sum(map(len, call.items)) > LARGE
-            if large:
-                self._say_alive(time.monotonic(), WRITING)
-            self._store.add(number, call.kind, call.function, call.digest, call.items)
-            if large:
-                self._say_alive(time.monotonic())
-            self._deal.open_batch(number, len(call.items), call.name, call.chunk)
-            call.forget_input()
+            batch = Batch(self._numbers + 1)
+            while self._requests and batch.takes(self._requests[0]):
+                portion = self._requests.popleft()
+                self._calls.take(portion)
+                batch.add(portion)
+            if batch.count:
+                self._numbers = batch.number
+                self._write(batch)
+
+    def _write(self, batch: Batch) -> None:
+        if batch.size > LARGE:
+            self._say_alive(time.monotonic(), WRITING)
+        self._store.add(batch)
+        if batch.size > LARGE:
+            self._say_alive(time.monotonic())
+        self._deal.open_batch(batch.number, batch.count, batch.call.name, batch.call.chunk)
+        self._calls.written(batch)
 
     def _read_links(self, now: float) -> None:
         """Those that are due, but opens no more files a second than a server should bear."""
@@ -288,17 +304,17 @@ class Dispatcher:
             case deal.AskBack(agent, number):
                 self._links[agent].send(records.RETURN, key=number)
                 self._links[agent].touch(now)
-            case deal.Fail(batch, task, loss):
-                call = self._calls.get(batch)
-                if call is not None:
-                    self._failed.add(batch)
-                    call.handle.set_item(task, False, lost(loss, call.task(task)))
-                    self._intake.close_if_over(batch)
+            case deal.Fail(number, task, loss):
+                waiting = self._calls.batch(number)
+                if waiting is not None:
+                    self._failed.add(number)
+                    call, index = waiting.task(task)
+                    self._calls.tell(waiting, task, False, lost(loss, call.task(index)))
             case deal.Cancel(agent):
                 self._elements.cancel([agent])
-            case deal.Remove(batch):
-                if batch not in self._failed:  # whoever looks for the reason needs its items
-                    self._store.remove(batch)
+            case deal.Remove(number):
+                if number not in self._failed:  # whoever looks for the reason needs its items
+                    self._store.remove(number)
             case deal.GiveUp(why):
                 self._give_up(why)
 
@@ -314,16 +330,12 @@ class Dispatcher:
         error: PoolError
         if self._refusal is not None and why == str(self._refusal):
             error = self._refusal
-        elif why in self._intake.mismatches:
-            error = VersionMismatchError(why)
+        elif why in self._intake.refusals:
+            error = self._intake.refusals[why]
         else:
             error = AgentStartError(f"{why}\n{self._elements.explain()}")
-        self._tell_all(error)
+        self._calls.fail_all(error)
         self._deal.drop_batches()
-
-    def _tell_all(self, error: BaseException) -> None:
-        while self._calls:
-            self._calls.popitem()[1].handle.fail(error)
 
     # -- the end
 
@@ -338,9 +350,9 @@ class Dispatcher:
         told = error or PoolError("the pool was terminated before this call was done")
         with self._lock:
             self._over = told
-        self._calls.update(enumerate(self._requests, self._numbers + 1))
-        self._requests.clear()
-        self._tell_all(told)
+        while self._requests:
+            self._calls.take(self._requests.popleft())
+        self._calls.fail_all(told)
         self._try(lambda: self._journal.ended("terminate" if at_once else "close"))
         self._try(self._say_stop)
         self._try(lambda: self._await_goodbyes(at_once))

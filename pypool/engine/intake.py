@@ -6,12 +6,14 @@ Whether an answer counts is the dealer's decision; what it says is read by `outc
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from pypool.engine.calls import Call
+from pypool.engine.calls import Calls
 from pypool.engine.dealing.deal import Deal
 from pypool.engine.journal import Journal
 from pypool.engine.links import Link
-from pypool.engine.outcomes import Outcomes, how_it_died
+from pypool.engine.outcomes import Outcomes, how_it_died, initializer_failed
+from pypool.errors import PoolError, VersionMismatchError
 from pypool.rundir import messages, records
 from pypool.rundir.records import Record
 
@@ -25,8 +27,8 @@ class Intake:
     ----------
     deal : Deal
         Is told what happened.
-    calls : dict
-        Open calls by the number of their batch; those that are over are taken out.
+    calls : Calls
+        Those that are open; their callers are told.
     outcomes, journal
         Read results; write down what was done with each task.
     linger : callable
@@ -34,14 +36,14 @@ class Intake:
 
     Attributes
     ----------
-    mismatches : set of str
-        What agents said that run another Python or pypool.
+    refusals : dict of str to PoolError
+        What agents said that cannot serve, where it is more than a failed start.
     """
 
     def __init__(
         self,
         deal: Deal,
-        calls: dict[int, Call],
+        calls: Calls,
         outcomes: Outcomes,
         journal: Journal,
         linger: Callable[[float], float],
@@ -51,7 +53,7 @@ class Intake:
         self._outcomes = outcomes
         self._journal = journal
         self._linger = linger
-        self.mismatches: set[str] = set()
+        self.refusals: dict[str, PoolError] = {}
 
     def take(self, link: Link, record: Record, now: float) -> bool:
         """Takes one record; False if it was the agent's last one."""
@@ -81,9 +83,7 @@ class Intake:
                 self._deal.goodbye(link.key, words["reason"], words["cut"], now)
                 return False
             case records.REFUSED:
-                if words["mismatch"]:
-                    self.mismatches.add(words["why"])
-                self._deal.unfit(link.key, words["why"])
+                self._refused(link, words)
                 return False
         return True
 
@@ -93,22 +93,19 @@ class Intake:
         indexes = [entry.index for entry in entries]
         seconds = [entry.seconds for entry in entries]
         counts = self._deal.answered(link.key, batch, indexes, seconds, now)
-        call = self._calls.get(batch)
-        if call is None:
+        waiting = self._calls.batch(batch)
+        if waiting is None:
             return
         self._journal.tasks(batch, [entries[position].head for position in counts])
         for position in counts:
             entry = entries[position]
-            success, value = self._outcomes.decode(link, entry, call)
-            call.handle.set_item(entry.index, success, value)
-        self.close_if_over(batch)
+            success, value = self._outcomes.decode(link, entry, *waiting.task(entry.index))
+            self._calls.tell(waiting, entry.index, success, value)
 
-    def close_if_over(self, batch: int) -> None:
-        """A call that has been told of all its tasks is nobody's business any more.
-
-        No task may be open, and the caller not be told yet: of those that have failed in this
-        round he is told at its end.
-        """
-        call = self._calls.get(batch)
-        if call is not None and call.handle.ready():
-            del self._calls[batch]
+    def _refused(self, link: Link, words: dict[str, Any]) -> None:
+        why = words["why"]
+        if words["mismatch"]:
+            self.refusals[why] = VersionMismatchError(why)
+        if words["initializer"]:
+            self.refusals[why] = initializer_failed(words, link.host)
+        self._deal.unfit(link.key, why, for_all=words["initializer"])

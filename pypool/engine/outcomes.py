@@ -1,6 +1,7 @@
 """From an entry in an outbox to what the caller gets: a value, or an exception with a note."""
 
 import signal
+from base64 import b64decode
 from contextlib import suppress
 from multiprocessing import pool as stdlib_pool
 from typing import Any
@@ -10,7 +11,7 @@ from pypool import pickling
 from pypool.engine.calls import Call
 from pypool.engine.dealing.books import Loss
 from pypool.engine.links import Link
-from pypool.errors import RemoteError, RunDirectoryError, WorkerLostError
+from pypool.errors import InitializerError, RemoteError, RunDirectoryError, WorkerLostError
 from pypool.rundir import names
 from pypool.rundir.messages import ERROR, UNPICKLABLE, Entry
 from pypool.rundir.run import RunDirectory
@@ -32,7 +33,7 @@ class Outcomes:
         self._run = run
         self._parts: dict[str, dict[int, _Parts]] = {}
 
-    def decode(self, link: Link, entry: Entry, call: Call) -> tuple[bool, Any]:
+    def decode(self, link: Link, entry: Entry, call: Call, index: int) -> tuple[bool, Any]:
         """Whether the task succeeded, and its value or its exception.
 
         Parameters
@@ -43,16 +44,18 @@ class Outcomes:
             What its outbox says.
         call : Call
             To which the task belongs.
+        index : int
+            Which one it is there.
         """
         try:
             body = entry.body if entry.elsewhere is None else self._from_data_file(link, entry)
             if entry.outcome == ERROR:
-                return False, self._raised(link, entry, body, call.task(entry.index))
+                return False, self._raised(link, entry, body, call.task(index))
             value = pickling.loads(body)
         except RunDirectoryError as error:
             return False, error
         except BaseException as error:  # a SystemExit of that task, too: it is not our end
-            task = call.task(entry.index)
+            task = call.task(index)
             wrong = RemoteError(
                 f"{task} on {link.host} returned something that cannot be unpickled here: "
                 f"{type(error).__name__}: {pickling.text_of(error)}"
@@ -60,7 +63,7 @@ class Outcomes:
             wrong.__cause__ = error
             return False, wrong
         if entry.outcome == UNPICKLABLE:
-            return False, noted(unpicklable(*value), f"{call.task(entry.index)} on {link.host}")
+            return False, noted(unpicklable(*value), f"{call.task(index)} on {link.host}")
         return True, value
 
     def _raised(self, link: Link, entry: Entry, body: bytes, what: str) -> BaseException:
@@ -147,6 +150,19 @@ def unpicklable(reason: str, value: str) -> Exception:
     error = MaybeEncodingError(None, None)
     error.args = (reason, value)
     vars(error).update(exc=reason, value=value)
+    return error
+
+
+def initializer_failed(words: dict[str, Any], host: str) -> InitializerError:
+    """What the agent says whose worker could not be initialized."""
+    if words["error"] is None:
+        return InitializerError(words["why"])
+    raised, traceback, told = pickling.loads_error(b64decode(words["error"]))
+    error = InitializerError(f"{words['why']}: {told}")
+    if raised is None:
+        raised = RemoteError(f"{told}, which cannot be rebuilt in this process")
+    pickling.set_cause(raised, RemoteTraceback(traceback))
+    error.__cause__ = noted(raised, f"in the initializer on {host}")
     return error
 
 

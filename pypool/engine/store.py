@@ -1,10 +1,12 @@
 """What the dispatcher writes for workers to read: functions and batches; and their removal."""
 
+import hashlib
 import os
 from collections import Counter, OrderedDict
 
-from pypool.rundir import batch, names, records
-from pypool.rundir.batch import Place
+from pypool.engine.calls import Batch
+from pypool.rundir import names, records
+from pypool.rundir.batch import Place, encode
 from pypool.rundir.messages import Share
 from pypool.rundir.run import RunDirectory
 
@@ -20,14 +22,20 @@ class Store:
         self._functions: OrderedDict[bytes, int] = OrderedDict()
         self._function_of: dict[int, bytes] = {}
         self._places: dict[int, Place] = {}
+        self._chunks: dict[int, int] = {}
         self._file = 0
         self._shared_file = 0
         self._shared_size = names.PART_LIMIT
         self._users: Counter[int] = Counter()
 
-    def add(
-        self, number: int, call: int, function: bytes, digest: bytes, items: list[bytes]
-    ) -> None:
+    def keep(self, function: bytes) -> bytes:
+        """Writes a function that is needed to the end of the run. Gives its digest."""
+        digest = hashlib.sha256(function).digest()
+        self._write_function(digest, function)
+        self._functions[digest] += 1
+        return digest
+
+    def add(self, batch: Batch) -> None:
         """Writes a batch, and its function unless it is there already.
 
         Raises
@@ -35,8 +43,12 @@ class Store:
         OSError
             If the disk does not take them; nothing refers to what was written.
         """
-        self._write_function(digest, function)
-        pieces = batch.encode(self._run.mark, number, call, digest, items)
+        number, call = batch.number, batch.call
+        self._write_function(call.digest, call.function)
+        parts = [(part.start, part.first) for part in batch.parts]
+        pieces = encode(
+            self._run.mark, number, call.kind, call.digest, batch.items, parts, call.seed
+        )
         size = sum(map(len, pieces))
         if size < names.INLINE_LIMIT:
             file, offset = self._room_for(size)
@@ -47,17 +59,19 @@ class Store:
             self._shared_size += size
         self._users[file] += 1
         self._places[number] = Place(number, file, offset)
-        self._functions[digest] += 1
-        self._function_of[number] = digest
+        self._functions[call.digest] += 1
+        self._function_of[number] = call.digest
+        self._chunks[number] = call.chunk
 
     def share(self, number: int, first: int, last: int, attempt: int, seconds: float) -> Share:
         """The share as it goes into an inbox."""
-        place = self._places[number]
-        return Share(number, place.file, place.offset, first, last, attempt, seconds)
+        place, chunk = self._places[number], self._chunks[number]
+        return Share(number, place.file, place.offset, first, last, attempt, seconds, chunk)
 
     def remove(self, number: int) -> None:
         """Nobody will read this batch again: its file goes when that holds for all in it."""
         place = self._places.pop(number)
+        del self._chunks[number]
         self._users[place.file] -= 1
         if not self._users[place.file] and place.file != self._shared_file:
             del self._users[place.file]

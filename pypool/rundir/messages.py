@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_SHARE = struct.Struct("<IIQIIBf")
+_SHARE = struct.Struct("<IIQIIBfI")
 _ENTRY = struct.Struct("<IBBBBdfIQII")
 _ELSEWHERE = struct.Struct("<IQQI")
 ENTRY_SIZE = _ENTRY.size
@@ -25,6 +25,8 @@ UNPICKLABLE = 2
 """The function returned something that does not pickle; the body says what and why."""
 VOID = 3
 """From worker to agent only: the batch could not be read, nothing of this message was begun."""
+READY = 4
+"""From worker to agent only: the initializer has returned; or the body says what it raised."""
 
 _INLINE = 0
 _DATA_FILE = 1
@@ -48,9 +50,11 @@ class Share:
         How often these tasks are started with this share, from 1.
     seconds : float
         What one task is expected to take; 0 if nobody knows.
+    chunk : int
+        So many tasks, from the batch's first one on, are for one worker.
     """
 
-    __slots__ = ("attempt", "batch", "file", "first", "last", "offset", "seconds")
+    __slots__ = ("attempt", "batch", "chunk", "file", "first", "last", "offset", "seconds")
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Share:
         last: int,
         attempt: int = 1,
         seconds: float = 0.0,
+        chunk: int = 1,
     ) -> None:
         self.batch = batch
         self.file = file
@@ -69,6 +74,7 @@ class Share:
         self.last = last
         self.attempt = attempt
         self.seconds = seconds
+        self.chunk = chunk
 
     def pack(self) -> bytes:
         return _SHARE.pack(
@@ -79,15 +85,21 @@ class Share:
             self.last,
             self.attempt,
             self.seconds,
+            self.chunk,
         )
 
     @classmethod
     def unpack(cls, data: bytes) -> Share:
         return cls(*_SHARE.unpack(data))
 
+    def ends_chunk(self, index: int) -> bool:
+        """Whether a chunk is done with that task; what was lost before comes by itself."""
+        return (index + 1) % self.chunk == 0 or index + 1 == self.last
+
     def part(self, first: int, last: int) -> Share:
         """The same share, but for fewer tasks."""
-        return Share(self.batch, self.file, self.offset, first, last, self.attempt, self.seconds)
+        place = self.batch, self.file, self.offset
+        return Share(*place, first, last, self.attempt, self.seconds, self.chunk)
 
 
 class Entry:

@@ -16,7 +16,8 @@ from zlib import crc32
 HEADER = struct.Struct("<8sBxHQII")
 _CHECK = struct.Struct("<I")
 HEADER_SIZE = HEADER.size + _CHECK.size
-PAYLOAD_LIMIT = (128 << 10) - HEADER_SIZE
+FRAME_LIMIT = 128 << 10
+PAYLOAD_LIMIT = FRAME_LIMIT - HEADER_SIZE
 """A frame is never larger than 128 KiB, so that one write takes it whole."""
 
 # what the dispatcher writes

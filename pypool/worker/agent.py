@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from base64 import b64encode
 from collections import deque
 
 from pypool.rundir import records
@@ -38,6 +39,9 @@ END_TOLERANCE = 10.0
 
 DISK_PATIENCE = 600.0
 LAST_WORD_PATIENCE = 5.0
+DISMISSAL_PATIENCE = 2.0
+"""Seconds that workers without work have to end by themselves."""
+
 EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
 
@@ -91,10 +95,22 @@ class Agent:
         """The driver has stopped or is gone."""
         return self._reason in ("stop", "orphan")
 
-    def refuse(self, why: str, mismatch: bool = False) -> None:
-        """Says why no task can be run here, and leaves."""
-        print(f"pypool: {why}", file=sys.stderr, flush=True)
-        self._mail.put(records.REFUSED, {"why": why, "mismatch": mismatch})
+    def refuse(
+        self,
+        why: str,
+        mismatch: bool = False,
+        initializer: bool = False,
+        error: bytes | None = None,
+    ) -> None:
+        """Says why no task can be run here, and leaves.
+
+        It may be another version, or the pool's initializer, maybe with an error that it raised.
+        """
+        if self._mail.pipes is None or not initializer:  # else the driver's program tells all
+            print(f"pypool: {why}", file=sys.stderr, flush=True)
+        told = None if error is None else b64encode(error).decode()
+        words = {"why": why, "mismatch": mismatch, "initializer": initializer, "error": told}
+        self._mail.put(records.REFUSED, words)
         self._mail.flush(time.monotonic())
         self._reason = "refused"
 
@@ -168,6 +184,7 @@ class Agent:
             if at_work is not None:
                 held, index, seconds = at_work
                 cut.append([held.share.batch, index, seconds])
+        self._dismiss()
         for slot in self._slots:
             if slot.pid:
                 slot.kill()
@@ -181,6 +198,19 @@ class Agent:
             self._mail.flush(time.monotonic(), sync=True)
             time.sleep(0.001)
         return {"disk": DISK, "refused": REFUSED}.get(self._reason or "", LEFT)
+
+    def _dismiss(self) -> None:
+        """Workers without work end by themselves, so that what they hold is closed properly."""
+        leaving = [slot for slot in self._slots if slot.pid and slot.dismiss()]
+        deadline = time.monotonic() + DISMISSAL_PATIENCE
+        while leaving and time.monotonic() < deadline:
+            for slot in leaving[:]:
+                if os.waitpid(slot.pid, os.WNOHANG)[0]:
+                    leaving.remove(slot)
+                    slot.kill_group()
+                    for outcome in slot.bury()[0]:
+                        self._note(outcome)
+            time.sleep(0.001 if leaving else 0)
 
     # -- what the dispatcher says
 
@@ -221,7 +251,8 @@ class Agent:
         count = min(slot.wants(piece.held), max(fair, 1))
         if not count:
             return False
-        part = Piece(piece.held, piece.first, min(piece.first + count, piece.last))
+        last = min(piece.held.whole_chunk(piece.first + count), piece.last)
+        part = Piece(piece.held, piece.first, last)
         if not slot.send(part):
             return False
         piece.first = part.last
@@ -273,6 +304,8 @@ class Agent:
             if slot.pid:
                 for outcome in slot.receive():
                     self._note(outcome)
+                if slot.raised and self._reason is None:
+                    self._refuse_initializer("raised an exception", slot.raised)
         if woken:
             self._reap()
 
@@ -308,18 +341,27 @@ class Agent:
     def _bury(self, slot: Slot, code: int) -> None:
         """Reports the death of a worker and fills its slot again."""
         slot.kill_group()  # what the worker had started dies with it
+        leaving, ready = slot.leaving, slot.ready
         outcomes, victim, rest = slot.bury()
         for outcome in outcomes:
             self._note(outcome)
         self._todo.extendleft(reversed(rest))
-        if victim is None:
+        if victim is None and not leaving:
             self._early_deaths += 1
+            if self._early_deaths >= EARLY_DEATHS and not ready:
+                self._refuse_initializer(f"ended its process {EARLY_DEATHS} times, at last {code}")
+                return
             if self._early_deaths >= EARLY_DEATHS:
                 self.refuse(f"workers end before their first task, the last with {code}")
                 return
-        else:
+        elif victim is not None:
             self._report_death(slot, victim, code)
         self._start(slot)
+
+    def _refuse_initializer(self, what: str, error: bytes | None = None) -> None:
+        name = self._run.info["initializer_name"]
+        why = f"the initializer {name} {what} on {os.uname().nodename}"
+        self.refuse(why, initializer=True, error=error)
 
     def _report_death(self, slot: Slot, victim: tuple[Held, int, float], code: int) -> None:
         held, index, seconds = victim

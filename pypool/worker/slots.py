@@ -17,10 +17,10 @@ from contextlib import suppress
 from mmap import mmap
 
 from pypool.rundir import names
-from pypool.rundir.messages import ENTRY_SIZE, VOID, Share, cut_entries
+from pypool.rundir.messages import ENTRY_SIZE, READY, VOID, Share, cut_entries
 from pypool.rundir.run import RunDirectory
 from pypool.worker.gpus import own_devices
-from pypool.worker.worker import PAGE, PAGE_BYTES, Worker, become_worker
+from pypool.worker.worker import AT_WORK, LEAVING, PAGE, PAGE_BYTES, Worker, become_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class Held:
 
     def message_size(self) -> int:
         return max(1, int(MESSAGE_SECONDS / self.seconds)) if self.known else 1
+
+    def whole_chunk(self, last: int) -> int:
+        """Where a piece may end, `last` or after: a chunk is for one worker."""
+        return -(-last // self.share.chunk) * self.share.chunk
 
 
 class Piece:
@@ -107,6 +111,10 @@ class Slot:
         What the worker was given and has not answered, in order.
     pid : int
         The worker's process, 0 if there is none.
+    ready : bool
+        The worker has been initialized, if that is wanted.
+    raised : bytes
+        What the initializer has raised, pickled.
     """
 
     def __init__(self, number: int, run: RunDirectory, element: str, prints_to_file: bool) -> None:
@@ -117,6 +125,8 @@ class Slot:
         self._element = element
         self._prints_to_file = prints_to_file
         self._left = b""
+        self.ready = False
+        self.raised = b""
         self._page = mmap(-1, PAGE_BYTES)
         self._packets_in = self._packets_kept = self.outcomes = -1
 
@@ -128,6 +138,7 @@ class Slot:
         The agent is single-threaded, so a fork is safe.
         """
         self._page[: PAGE.size] = bytes(PAGE.size)
+        self.ready = info["initializer"] is None
         worker_packets, self._packets_in = packet_pipe()
         self.outcomes, worker_outcomes = os.pipe()
         os.set_blocking(self.outcomes, False)
@@ -172,7 +183,7 @@ class Slot:
 
     def wants(self, held: Held) -> int:
         """How many more tasks of this share the worker should be given now."""
-        if not self.pid or len(self.outstanding) >= AHEAD_MESSAGES:
+        if not self.pid or not self.ready or len(self.outstanding) >= AHEAD_MESSAGES:
             return 0
         tasks = sum(piece.last - piece.first for piece in self.outstanding)
         if not tasks:
@@ -205,6 +216,9 @@ class Slot:
         self._left += data
         cut, done = cut_entries(self._left)
         self._left = self._left[done:]
+        if cut and cut[0][1] == READY:
+            self.raised = cut.pop(0)[3][ENTRY_SIZE:]
+            self.ready = not self.raised
         return [self._outcome(*each) for each in cut]
 
     def _read(self) -> bytes:
@@ -253,13 +267,25 @@ class Slot:
 
     def at_work(self) -> tuple[Held, int, float] | None:
         """The share and index of the task at work and its seconds so far."""
-        busy, batch, index, since = PAGE.unpack_from(self._page)
-        if not busy or not self.outstanding:
+        what, batch, index, since = PAGE.unpack_from(self._page)
+        if what != AT_WORK or not self.outstanding:
             return None
         piece = self.outstanding[0]
         if (piece.held.share.batch, piece.first) != (batch, index):
             return None  # its outcome is in the pipe already
         return piece.held, index, time.monotonic() - since
+
+    @property
+    def leaving(self) -> bool:
+        """The worker ends, or has ended, by itself."""
+        return self._page[0] == LEAVING
+
+    def dismiss(self) -> bool:
+        """Lets a worker that has nothing to do end by itself; False if it has."""
+        if self.outstanding or not self.ready:
+            return False
+        self._close_packets()
+        return True
 
     def bury(self) -> tuple[list[Outcome], tuple[Held, int, float] | None, list[Piece]]:
         """After the worker's death: last outcomes, the task it died with, what it had not begun."""
@@ -290,10 +316,16 @@ class Slot:
             os.killpg(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        for fd in (self._packets_in, self._packets_kept, self.outcomes):
+        self._close_packets()
+        if self.outcomes >= 0:
+            os.close(self.outcomes)
+        self.outcomes = -1
+
+    def _close_packets(self) -> None:
+        for fd in (self._packets_in, self._packets_kept):
             if fd >= 0:
                 os.close(fd)
-        self._packets_in = self._packets_kept = self.outcomes = -1
+        self._packets_in = self._packets_kept = -1
 
 
 def packet_pipe() -> tuple[int, int]:

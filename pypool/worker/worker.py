@@ -8,6 +8,7 @@ what the tasks need, nothing else.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import os
@@ -23,11 +24,12 @@ from contextlib import contextmanager, suppress
 from mmap import mmap
 from zlib import crc32
 
-from pypool import pickling
+from pypool import pickling, task
 from pypool.rundir import names, records
-from pypool.rundir.batch import STARMAP, BatchDamaged, BatchReader
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VOID, Share, pack_entry
+from pypool.rundir.batch import APPLY, MAP, BatchDamaged, BatchReader
+from pypool.rundir.messages import ERROR, READY, UNPICKLABLE, VALUE, VOID, Share, pack_entry
 from pypool.rundir.run import RunDirectory
+from pypool.task import Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +38,12 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 PAGE = struct.Struct("<BxxxIId")
-"""At work (1) or not, batch, index, since when by the monotonic clock."""
+"""What the worker does, batch, index, since when by the monotonic clock."""
+
+IDLE = 0
+AT_WORK = 1
+LEAVING = 2
+"""It ends by itself, having told all it had to tell."""
 
 PART = struct.Struct("<I")
 """Behind that: the last data part begun in this slot; it stays when a worker dies."""
@@ -45,6 +52,12 @@ PAGE_BYTES = PAGE.size + PART.size
 
 FUNCTIONS_KEPT = 8
 PATIENCE = 2.0
+RAISED_BYTES = 60_000
+"""So long may be what the initializer has raised."""
+
+LEAVING_SECONDS = 5
+"""So long what the tasks have registered for the end may take."""
+
 DISK_PATIENCE = 600.0
 DISK_PAUSE = 1.0
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
@@ -104,9 +117,11 @@ class Worker:
         self._batch_fd = -1
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._data = DataFile(run, element, slot, page)
+        self._chunks_left: int | None = run.info["chunks_per_worker"]
 
     def serve(self) -> NoReturn:
-        """Works until the agent closes the pipe."""
+        """Works until the agent closes the pipe, or its chunks are done."""
+        self._initialize()
         while True:
             try:
                 packet = os.read(self._inbox, 4096)
@@ -115,26 +130,58 @@ class Worker:
                 select.select([self._inbox], [], [])
                 continue
             if not packet:
-                os._exit(0)
+                self._leave()
             self._do(Share.unpack(packet))
+
+    def _initialize(self) -> None:
+        """Calls the pool's initializer, if there is one."""
+        digest = self._run.info["initializer"]
+        if digest is None:
+            return
+        raised = b""
+        try:
+            pickled = patiently(lambda: self._function_bytes(bytes.fromhex(digest)))
+            initializer, arguments = pickling.loads(pickled)
+            initializer(*arguments)
+        except BaseException as error:  # a SystemExit is no reason to end without a word
+            raised = pickling.shortened(pickled_error(error), RAISED_BYTES)
+        flush_output()
+        self._send(pack_entry(0, 0, READY, self._slot, 0, 0, 0, (0, 0), raised))
+
+    def _leave(self) -> NoReturn:
+        """Ends as a process of Python ends: what was registered for that is done."""
+        self._page[0] = LEAVING
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LEAVING_SECONDS)  # there is no more work here, and it must not hang
+        if "threading" in sys.modules:
+            with suppress(Exception):
+                sys.modules["threading"]._shutdown()
+        with suppress(Exception):
+            atexit._run_exitfuncs()
+        flush_output()
+        os._exit(0)
 
     def _do(self, share: Share) -> None:
         """All tasks of one message."""
-        PAGE.pack_into(self._page, 0, 1, share.batch, share.first, time.monotonic())
+        PAGE.pack_into(self._page, 0, AT_WORK, share.batch, share.first, time.monotonic())
         try:
             batch = patiently(lambda: self._open_batch(share))
             with _disk_trouble():
                 items = patiently(lambda: batch.items(share.first, share.last))
             for index, item in enumerate(items, share.first):
-                PAGE.pack_into(self._page, 0, 1, share.batch, index, time.monotonic())
+                PAGE.pack_into(self._page, 0, AT_WORK, share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
-                self._page[0] = 0
+                self._page[0] = IDLE
+                if self._chunks_left is not None and share.ends_chunk(index):
+                    self._chunks_left -= 1
+                    if not self._chunks_left:
+                        self._leave()
         except (_DiskTrouble, BatchDamaged) as error:
             self._close_batch()  # it is opened anew next time
             reason = f"{os.uname().nodename}: {error}".encode()[:1000]
             index = PAGE.unpack_from(self._page)[2]
             self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
-            self._page[0] = 0
+            self._page[0] = IDLE
 
     def _task(self, batch: BatchReader, share: Share, index: int, item: bytes) -> None:
         printed = self._printed()
@@ -145,7 +192,14 @@ class Worker:
             loading = "the item"
             argument = pickling.loads(item)
             loading = None
-            value = function(*argument) if batch.call == STARMAP else function(argument)
+            seed, index_in_call = batch.seed, batch.index_in_call(index)
+            task.begin(Task(index_in_call, share.attempt, self._slot, seed))
+            if batch.call == MAP:
+                value = function(argument)
+            elif batch.call == APPLY:
+                value = function(*argument[0], **argument[1])
+            else:
+                value = function(*argument)
         except (_DiskTrouble, BatchDamaged):
             raise
         except BaseException as error:
@@ -156,6 +210,7 @@ class Worker:
         else:
             outcome, body = pickled_value(value)
         seconds = time.perf_counter() - clock
+        task.begin(None)
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the task forked and that came back into our loop
         flush_output()

@@ -4,13 +4,14 @@ from typing import Any, cast
 
 import pytest
 
-from pypool.engine.calls import Call
+from pypool.engine.callbacks import Callbacks
+from pypool.engine.calls import Batch, Call, Calls, Portion
 from pypool.engine.dealing.deal import Deal, DealShare, Fail, Policy
 from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
 from pypool.engine.links import Link
 from pypool.engine.outcomes import Outcomes
-from pypool.results import AsyncResult
+from pypool.results import MapResult
 from pypool.rundir import messages, records
 from pypool.rundir.messages import VALUE, Entry, pack_entry
 from pypool.rundir.records import Record
@@ -22,8 +23,8 @@ class Results:
     def settle(self, link: Link) -> None:
         """All are there."""
 
-    def decode(self, link: Link, entry: Entry, call: Call) -> tuple[bool, Any]:
-        return True, entry.index
+    def decode(self, link: Link, entry: Entry, call: Call, index: int) -> tuple[bool, Any]:
+        return True, index
 
     def tasks(self, batch: int, heads: list[bytes]) -> None:
         """It is written down."""
@@ -41,8 +42,13 @@ class Table:
 
     def __init__(self) -> None:
         self.deal = Deal(Policy(processes=2, slots=1, retries=0))
-        self.handle = AsyncResult(2)
-        self.calls = {1: Call(0, b"", b"", "f", [], 1, self.handle, 1)}
+        self.handle: MapResult[int] = MapResult(2, None, None, Callbacks().post)
+        portion = Portion(Call(0, b"", b"", "f", 1, self.handle), 0, [b"", b""], final=True)
+        batch = Batch(1)
+        batch.add(portion)
+        self.calls = Calls()
+        self.calls.take(portion)
+        self.calls.written(batch)
         results = Results()
         self.intake = Intake(
             self.deal, self.calls, cast(Outcomes, results), cast(Journal, results), lambda _: 30.0
@@ -71,8 +77,9 @@ class Table:
         """What the dispatcher does at the end of a round."""
         for action in self.deal.decide(1.0):
             if isinstance(action, Fail):
-                self.calls[action.batch].handle.set_item(action.task, False, LookupError("lost"))
-                self.intake.close_if_over(action.batch)
+                batch = self.calls.batch(action.batch)
+                assert batch is not None
+                self.calls.tell(batch, action.task, False, LookupError("lost"))
 
 
 def test_a_call_is_over_with_its_last_result() -> None:

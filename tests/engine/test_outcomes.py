@@ -33,7 +33,7 @@ class Nobody:
     def fail(self, error: BaseException) -> None: ...
 
 
-CALL = Call(batch.MAP, b"", b"", "module.function", [], 1, Nobody(), number=1)
+CALL = Call(batch.MAP, b"", b"", "module.function", 1, Nobody(), number=1)
 
 
 class Reader:
@@ -55,7 +55,7 @@ class Reader:
         output: tuple[int, int] = (0, 0),
     ) -> tuple[bool, Any]:
         packed = pack_entry(7, 1, outcome, SLOT, 0.0, 1.0, 0, output, body, elsewhere)
-        return self.outcomes.decode(self.link, Entry(packed), CALL)
+        return self.outcomes.decode(self.link, Entry(packed), CALL, Entry(packed).index)
 
     def part(self, number: int, content: bytes) -> str:
         """Part of the slot's data file."""

@@ -3,15 +3,25 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pypool.engine.calls import Batch, Call, Portion
 from pypool.engine.store import IDLE_FUNCTIONS, Store
-from pypool.rundir import batch, names, records
-from pypool.rundir.batch import BatchReader
+from pypool.rundir import names, records
+from pypool.rundir.batch import MAP, BatchReader
 from pypool.rundir.run import RunDirectory
 
 LARGE = names.INLINE_LIMIT
+
+
+class Nobody:
+    """Waits for nothing."""
+
+    def set_item(self, index: int, success: bool, value: Any) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
 
 
 class Shelf:
@@ -23,7 +33,10 @@ class Shelf:
 
     def add(self, number: int, items: list[bytes], function: bytes = b"f") -> None:
         digest = hashlib.sha256(function).digest()
-        self.store.add(number, batch.MAP, function, digest, items)
+        call = Call(MAP, function, digest, "f", 1, Nobody())
+        batch = Batch(number)
+        batch.add(Portion(call, 0, items, final=True))
+        self.store.add(batch)
 
     def read(self, number: int, first: int, last: int) -> list[bytes]:
         """As a worker does it that is dealt this share."""

@@ -16,7 +16,7 @@ from . import quick
 from .disk import MARK
 
 DIGEST = sha256(b"the function").digest()
-HEAD = records.HEADER_SIZE + batch.META.size
+HEAD = records.HEADER_SIZE + batch.META.size + batch.PART.size
 
 pickled = st.lists(st.binary(max_size=60), min_size=1, max_size=10)
 

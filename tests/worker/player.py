@@ -14,6 +14,7 @@ from zlib import crc32
 
 import pypool
 from pypool import pickling
+from pypool.engine.calls import Batch, Call, Portion
 from pypool.engine.store import Store
 from pypool.rundir import batch, messages, names, records
 from pypool.rundir.mailbox import FileWriter, OutboxReader, PipeReader, PipeWriter
@@ -45,7 +46,18 @@ def run_info(place: Path, slots: int) -> dict[str, Any]:
         "nodes": 1,
         "time": None,
         "orphan_timeout": 600.0,
+        "initializer": None,
+        "initializer_name": None,
+        "chunks_per_worker": None,
     }
+
+
+class Nobody:
+    """Waits for nothing."""
+
+    def set_item(self, index: int, success: bool, value: Any) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
 
 
 class Player:
@@ -132,13 +144,21 @@ class Player:
         self._inbox.flush()
 
     def write(
-        self, function: Callable[..., Any], items: Sequence[Any], call: int = batch.MAP
+        self,
+        function: Callable[..., Any],
+        items: Sequence[Any],
+        call: int = batch.MAP,
+        chunk: int = 1,
+        seed: bytes = b"",
     ) -> int:
         """A batch of tasks; gives its number."""
         self._batches += 1
         pickled = pickling.dumps(function)
         digest = hashlib.sha256(pickled).digest()
-        self._store.add(self._batches, call, pickled, digest, pickling.dumps_items(items))
+        whole = Batch(self._batches)
+        asked = Call(call, pickled, digest, "f", chunk, Nobody(), seed)
+        whole.add(Portion(asked, 0, pickling.dumps_items(items), final=True))
+        self._store.add(whole)
         return self._batches
 
     def share(self, number: int, first: int, last: int, attempt: int = 1, each: float = 0.0) -> int:

@@ -64,6 +64,7 @@ class Deal:
         self.estimates = Estimates()
         self.duplicates = 0
         self.open_tasks = 0
+        self._answered = False
         self._actions: list[Action] = []
         self._roster = Roster(policy, self._actions)
         self.agents = self._roster.agents
@@ -130,12 +131,15 @@ class Deal:
         if agent is not None:
             self._leaves(agent)
 
-    def unfit(self, key: str, why: str) -> None:
-        """The agent says that it cannot serve, and has left."""
+    def unfit(self, key: str, why: str, for_all: bool = False) -> None:
+        """The agent says that it cannot serve, and has left.
+
+        What it says may hold `for_all`; not so if a task was ever answered.
+        """
         agent = self.agents.get(key)
         if agent is not None:
             self._leaves(agent)
-        self._roster.has_trouble(why)
+        self._roster.has_trouble(why, hopeless=for_all and not self._answered)
 
     # -- events: what agents say
 
@@ -164,6 +168,7 @@ class Deal:
         """
         agent = self.agents[key]
         self._heard(agent, now)
+        self._answered = True
         book = self.batches.get(batch)
         if book is None:
             self.duplicates += len(indexes)

@@ -48,6 +48,7 @@ class Roster:
         self._early_deaths = 0
         self._submit_not_before = 0.0
         self._trouble = ""
+        self._hopeless = False
         self._judge_at = 0.0
 
     def expected_slots(self, now: float) -> int:
@@ -209,14 +210,15 @@ class Roster:
         if elements > 0:
             self._actions.append(Submit(elements))
 
-    def has_trouble(self, why: str) -> None:
-        """Submitting makes no sense for now."""
+    def has_trouble(self, why: str, hopeless: bool = False) -> None:
+        """Submitting makes no sense for now; or waiting for those who are there, neither."""
         self._trouble = why
+        self._hopeless = hopeless
 
     def _meet_trouble(self, open_tasks: int, now: float) -> None:
         why, self._trouble = self._trouble, ""
         self._submit_not_before = now + SUBMIT_AGAIN_SECONDS
-        if self.playing or self._pending:
+        if (self.playing or self._pending) and not self._hopeless:
             return
         self._submit_not_before = now
         self._early_deaths = 0

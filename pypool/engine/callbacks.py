@@ -1,0 +1,67 @@
+"""Callbacks: the user's functions that are called with results, in one thread, as they arrive.
+
+The dispatcher is not kept waiting by them, and one that raises harms nobody: it is told as the
+exceptions of threads are (`threading.excepthook`).
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+Job = tuple[Callable[[Any], object] | None, Any, Callable[[], object] | None]
+
+
+class Callbacks:
+    """The thread, begun with the first callback."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._skips = False
+
+    def post(
+        self,
+        callback: Callable[[Any], object] | None,
+        value: Any,
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        """Has `callback` called with `value`, and then `then`, after all that was posted before."""
+        self._jobs.put((callback, value, then))
+        if self._thread is None:  # only the dispatcher posts, or who has none
+            thread = threading.Thread(target=self._live, name="pypool-callbacks", daemon=True)
+            self._thread = thread
+            thread.start()
+
+    def skip(self) -> None:
+        """No further callback is called; what would have come after it is done."""
+        self._skips = True
+
+    def join(self) -> None:
+        """Waits until all that was posted is done, unless a callback is what wants to wait."""
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        self._jobs.put(None)
+        thread.join()
+        self._thread = None
+
+    def _live(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            callback, value, then = job
+            if callback is not None and not self._skips:
+                run_safely(callback, value)
+            if then is not None:
+                then()
+            del job, callback, value, then  # nothing is kept alive until the next one comes
+
+
+def run_safely(callback: Callable[[Any], object], value: Any) -> None:
+    """Calls it; what it raises is told, and that is all."""
+    try:
+        callback(value)
+    except BaseException:  # even SystemExit: it would end the thread, and nobody were told
+        kind, error, traceback = sys.exc_info()
+        told = (kind or BaseException, error, traceback, threading.current_thread())
+        threading.excepthook(threading.ExceptHookArgs(told))

@@ -1,0 +1,88 @@
+"""The feed of a lazy call: takes items from its iterable, in a thread of its own.
+
+It goes ahead of the consumer, but not farther than the stream allows. The iterable may be endless,
+or wait for something: nobody else waits with it.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from pypool import pickling
+from pypool.engine.calls import Call, Portion
+from pypool.engine.dispatcher import Dispatcher
+from pypool.results import Stream
+
+
+class Feed:
+    """One lazy call.
+
+    Parameters
+    ----------
+    dispatcher : Dispatcher
+        Gets the tasks.
+    call : Call
+        To which they belong.
+    stream : Stream
+        Its handle.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, call: Call, stream: Stream, iterable: Iterable[Any]
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._call = call
+        self._stream = stream
+        self._iterable = iterable
+        self._sent = 0
+
+    def start(self) -> None:
+        """From now on the call is open: a pool that is closed still does all of it."""
+        if self._send([], final=False):
+            threading.Thread(target=self._live, name="pypool-feed", daemon=True).start()
+
+    def _live(self) -> None:
+        error = self._feed()
+        if self._stream.over:
+            return
+        self._stream.set_length(self._sent, error)
+        self._send([], final=True)
+
+    def _feed(self) -> BaseException | None:
+        """All items, a chunk at a time. Gives what the iterable raised.
+
+        A chunk that it does not complete, because it raises, is not begun, as in CPython.
+        """
+        try:
+            iterator = iter(self._iterable)
+            del self._iterable
+            while chunk := self._next_chunk(iterator):
+                if not self._send_items(chunk):
+                    return None
+        except BaseException as error:  # whatever it is: there is nobody here to be interrupted
+            return error
+        return None
+
+    def _next_chunk(self, iterator: Iterator[Any]) -> list[Any]:
+        self._stream.await_room()
+        return [] if self._stream.over else list(islice(iterator, self._call.chunk))
+
+    def _send_items(self, chunk: list[Any]) -> bool:
+        """The items that can be pickled; of the others the caller is told."""
+        ready: list[bytes] = []
+        for item in chunk:
+            index = self._stream.begin_item()
+            try:
+                ready.append(pickling.dumps(item))
+            except Exception as error:
+                if ready:
+                    self._send(ready)
+                ready = []
+                self._stream.set_item(index, False, error)
+                self._sent = index + 1
+        return not ready or self._send(ready)
+
+    def _send(self, items: list[bytes], final: bool = False) -> bool:
+        first, self._sent = self._sent, self._sent + len(items)
+        return self._dispatcher.take(Portion(self._call, first, items, final))

@@ -1,0 +1,157 @@
+"""The sender: pickles what callers give, and hands it to a dispatcher.
+
+It is what a pool with workers runs its calls with; `in_this_process` is what one without does.
+"""
+
+import hashlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pypool import pickling
+from pypool.engine.backend import Backend, ClusterBackend, WorkerRules
+from pypool.engine.callbacks import Callbacks
+from pypool.engine.calls import Call, Handle, Portion
+from pypool.engine.dispatcher import Dispatcher
+from pypool.engine.feed import Feed
+from pypool.results import AsyncResult, MapResult, Stream
+from pypool.rundir.batch import APPLY, MAP
+
+
+class Sender:
+    """Runs calls on a backend.
+
+    Parameters
+    ----------
+    backend : Backend
+        What runs the tasks. Nothing is begun before the first one.
+    rules : WorkerRules
+        How its workers begin and when they end.
+    """
+
+    def __init__(self, backend: Backend, rules: WorkerRules) -> None:
+        self._backend = backend
+        self._rules = rules
+        self._starting = threading.RLock()
+        self._dispatcher: Dispatcher | None = None
+        self._callbacks = Callbacks()
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self.post = self._callbacks.post
+
+    # -- calls
+
+    def apply(
+        self,
+        function: Callable[..., Any],
+        args: Iterable[Any],
+        kwds: Mapping[str, Any],
+        result: AsyncResult[Any],
+    ) -> None:
+        """One task. What cannot be pickled is the result."""
+        try:
+            item = pickling.dumps_given((args, kwds))
+            call = self._new_call(APPLY, function, 1, b"", result)
+        except pickling.CannotPickle as trouble:
+            result.fail(trouble.error)
+            return
+        self._running().take(Portion(call, 0, [item], final=True))
+
+    def map(
+        self,
+        kind: int,
+        function: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunk: int,
+        seed: bytes,
+        new_result: Callable[[int], MapResult[Any]],
+    ) -> MapResult[Any]:
+        """A task for each item. What the iterable raises is raised here."""
+        try:
+            items = pickling.dumps_items(iterable)
+            result = new_result(len(items))
+            if items:
+                call = self._new_call(kind, function, chunk, seed, result)
+                self._running().take(Portion(call, 0, items, final=True))
+        except pickling.CannotPickle as trouble:
+            result = new_result(1)
+            result.fail(trouble.error)
+        return result
+
+    def imap(
+        self,
+        function: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunk: int,
+        seed: bytes,
+        bound: int,
+    ) -> Stream:
+        """A task for each item, taken from the iterable bit by bit."""
+        stream = Stream(bound)
+        try:
+            call = self._new_call(MAP, function, chunk, seed, stream)
+        except pickling.CannotPickle as trouble:
+            stream.fail(trouble.error)
+            return stream
+        self._streams.add(stream)
+        Feed(self._running(), call, stream, iterable).start()
+        return stream
+
+    def _new_call(
+        self, kind: int, function: Callable[..., Any], chunk: int, seed: bytes, handle: Handle
+    ) -> Call:
+        pickled = pickling.dumps_given(function)
+        digest = hashlib.sha256(pickled).digest()
+        name = pickling.function_name(function)
+        return Call(kind, pickled, digest, name, chunk, handle, seed)
+
+    def _running(self) -> Dispatcher:
+        """The dispatcher, begun with the first call that has a task."""
+        with self._starting:
+            if self._dispatcher is None or self._dispatcher.over:
+                self._dispatcher = Dispatcher(self._backend, self._rules)
+        return self._dispatcher
+
+    # -- the end
+
+    @property
+    def has_begun(self) -> bool:
+        """There may be workers."""
+        return self._dispatcher is not None
+
+    def close(self) -> None:
+        """Workers leave when all calls are done."""
+        self._stop("close")
+
+    def terminate(self) -> None:
+        """Workers leave now. Who waits is told, but not by a callback."""
+        self._callbacks.skip()
+        self._stop("terminate")
+
+    def _stop(self, how: str) -> None:
+        if self._dispatcher is not None and self._dispatcher.thread.is_alive():
+            self._dispatcher.stop(how)
+
+    def join(self) -> None:
+        """Waits until they have left, and all callbacks were called."""
+        for stream in list(self._streams):
+            stream.lift()
+        if self._dispatcher is not None:
+            self._dispatcher.join()
+        self._callbacks.join()
+
+    # -- what it is
+
+    def job_script(self) -> str:
+        """The job script, as it is or would be submitted."""
+        if not isinstance(self._backend, ClusterBackend):
+            raise ValueError("local workers have no job script")
+        run = "RUN_DIRECTORY" if self._dispatcher is None else self._dispatcher.run_path
+        return self._backend.job_script(run)
+
+    @property
+    def work_dir(self) -> str | None:
+        """Where the run directories are, if there is a shared disk."""
+        on_disk = isinstance(self._backend, ClusterBackend)
+        return os.fspath(self._backend.options.work_dir) if on_disk else None
