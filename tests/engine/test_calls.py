@@ -1,0 +1,121 @@
+"""Which tasks share a batch, and when a call is over."""
+
+from typing import Any
+
+import pytest
+
+from pypool.engine.calls import GROUP_BYTES, GROUP_TASKS, Batch, Call, Calls, Portion
+
+
+class Waiter:
+    """Takes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def set_item(self, index: int, success: bool, value: Any) -> None:
+        self.told.append((index, success, value))
+
+    def fail(self, error: BaseException) -> None:
+        self.told.append(error)
+
+
+def call(function: bytes = b"f", **words: Any) -> Call:
+    return Call(
+        words.pop("kind", 0), function, function, "f", words.pop("chunk", 1), Waiter(), **words
+    )
+
+
+def single(of: Call, item: bytes = b"x") -> Portion:
+    return Portion(of, 0, [item], final=True)
+
+
+def told(of: Call) -> list[Any]:
+    assert isinstance(of.handle, Waiter)
+    return of.handle.told
+
+
+def test_single_calls_of_one_function_share_a_batch() -> None:
+    """Each is told of its own task."""
+    calls, batch = Calls(), Batch(1)
+    those = [call() for _ in range(5)]
+    for each in those:
+        assert batch.takes(single(each))
+        calls.take(single(each))
+        batch.add(single(each))
+    calls.written(batch)
+    assert [each.number for each in those] == [1, 2, 3, 4, 5]
+    for index in (3, 0, 4, 1, 2):
+        calls.tell(batch, index, True, index)
+    assert [told(each) for each in those] == [[(0, True, index)] for index in range(5)]
+    assert not calls
+    assert calls.batch(1) is None
+
+
+@pytest.mark.parametrize("other", [{"function": b"g"}, {"kind": 2}, {"chunk": 2}, {"seed": b"1"}])
+def test_what_is_called_differently_does_not(other: dict[str, Any]) -> None:
+    """A batch has one function, kind, chunk and seed."""
+    batch = Batch(1)
+    batch.add(single(call()))
+    assert batch.takes(single(call()))
+    assert not batch.takes(single(call(**other)))
+
+
+def test_a_batch_has_its_bounds() -> None:
+    """In tasks and in bytes, but for what comes as one portion; chunks stay whole."""
+    batch = Batch(1)
+    assert batch.takes(Portion(call(), 0, [b""] * (2 * GROUP_TASKS), final=True))
+    batch.add(Portion(call(), 0, [b""] * (GROUP_TASKS - 1), final=True))
+    assert batch.takes(single(call()))
+    batch.add(single(call()))
+    assert not batch.takes(single(call()))
+    batch = Batch(2)
+    batch.add(single(call(), bytes(GROUP_BYTES - 1)))
+    assert batch.takes(single(call()))
+    assert not batch.takes(single(call(), b"xx"))
+    batch = Batch(3)
+    batch.add(Portion(call(chunk=2), 0, [b"a", b"b", b"c"], final=True))
+    assert not batch.takes(single(call(chunk=2)))
+
+
+def test_the_items_of_a_portion_are_not_touched() -> None:
+    """They belong to somebody else."""
+    items = [b"a"]
+    batch = Batch(1)
+    for _ in range(3):
+        batch.add(Portion(call(), 0, items, final=False))
+    assert items == [b"a"]
+    assert batch.items == [b"a"] * 3
+    assert batch.count == batch.size == 3
+
+
+def test_a_lazy_call_is_open_until_its_last_portion() -> None:
+    """Though no task of it may be open; its indexes go on from batch to batch."""
+    calls, lazy = Calls(), call()
+    calls.take(Portion(lazy, 0, [], final=False))
+    for number, first in enumerate((0, 2), 1):
+        portion = Portion(lazy, first, [b"a", b"b"], final=False)
+        batch = Batch(number)
+        calls.take(portion)
+        batch.add(portion)
+        calls.written(batch)
+        for index in range(2):
+            calls.tell(batch, index, True, None)
+    assert [index for index, *_ in told(lazy)] == [0, 1, 2, 3]
+    assert calls
+    assert lazy.function  # it may be needed again
+    calls.take(Portion(lazy, 4, [], final=True))
+    assert not calls
+
+
+def test_all_who_wait_are_told_of_the_end() -> None:
+    """Once."""
+    calls = Calls()
+    those = [call(), call()]
+    for each in those:
+        calls.take(single(each))
+    error = ValueError()
+    calls.fail_all(error)
+    calls.fail_all(error)
+    assert [told(each) for each in those] == [[error], [error]]
+    assert not calls

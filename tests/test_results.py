@@ -1,0 +1,310 @@
+"""Handles by themselves: what they say at which time, to whomever waits."""
+
+import asyncio
+import gc
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from multiprocessing import TimeoutError as PoolTimeoutError
+from typing import Any
+
+import pytest
+
+from pypool.engine.callbacks import Callbacks
+from pypool.results import (
+    AsyncResult,
+    IMapIterator,
+    IMapUnorderedIterator,
+    MapResult,
+    Stream,
+)
+
+
+class Later:
+    """Posts nothing before it is told to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Callable[[], object]] = []
+
+    def __call__(self, callback: Any, value: Any, then: Callable[[], object] | None = None) -> None:
+        if callback is not None:
+            self.jobs.append(lambda: callback(value))
+        if then is not None:
+            self.jobs.append(then)
+
+
+def result(callback: Any = None, error_callback: Any = None, post: Any = None) -> AsyncResult[Any]:
+    return AsyncResult(callback, error_callback, post or Later())
+
+
+# ---- one result
+
+
+def test_a_result_is_there_once_it_is_set() -> None:
+    """Not before, and again and again then."""
+    handle = result()
+    assert not handle.ready()
+    with pytest.raises(ValueError, match="not ready"):
+        handle.successful()
+    handle.set_item(0, True, 7)
+    assert handle.ready()
+    assert handle.successful()
+    assert [handle.get(), handle.get(0)] == [7, 7]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.01, -1])
+def test_waiting_has_its_time(timeout: float) -> None:
+    """None left is none."""
+    handle = result()
+    assert handle.wait(timeout) is None
+    with pytest.raises(PoolTimeoutError):
+        handle.get(timeout)
+
+
+def test_all_who_wait_are_woken() -> None:
+    """Threads, many of them."""
+    handle = result()
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(handle.get(30))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    handle.set_item(0, True, 3)
+    for thread in threads:
+        thread.join(30)
+    assert found == [3] * 20
+
+
+def test_a_result_is_available_after_its_callback() -> None:
+    """And not before."""
+    called: list[Any] = []
+    post = Later()
+    handle = result(called.append, called.append, post)
+    handle.set_item(0, True, 7)
+    assert not handle.ready()
+    post.jobs.pop(0)()
+    assert called == [7]
+    assert not handle.ready()
+    post.jobs.pop(0)()
+    assert handle.get(0) == 7
+
+
+def test_what_the_callbacks_hold_is_let_go() -> None:
+    """Once they were called, though the handle stays."""
+
+    class Large:
+        def take(self, value: Any) -> None: ...
+
+    large = Large()
+    gone = weakref.ref(large)
+    handle = result(large.take, large.take, Callbacks().post)
+    handle.set_item(0, True, 7)
+    handle.wait(10)
+    del large
+    deadline = time.monotonic() + 10
+    while gone() is not None and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.01)
+    assert gone() is None
+
+
+def test_failure_counts_once() -> None:
+    """The first word on a call is the last one."""
+    handle = result()
+    handle.fail(LookupError("first"))
+    handle.fail(ValueError("second"))
+    with pytest.raises(LookupError, match="first"):
+        handle.get(0)
+
+
+# ---- several results
+
+
+def test_a_map_raises_at_its_end_what_has_the_lowest_index() -> None:
+    """And says how many others raised."""
+    handle: MapResult[int] = MapResult(3, None, None, Later())
+    handle.set_item(2, False, ValueError("two"))
+    handle.set_item(0, False, LookupError("zero"))
+    assert not handle.ready()
+    handle.set_item(1, True, 1)
+    with pytest.raises(LookupError) as caught:
+        handle.get(0)
+    assert caught.value.__notes__ == ["pypool: 1 other task raised as well"]
+
+
+def test_each_result_has_its_callback_before_the_end() -> None:
+    """As they arrive; exceptions have none."""
+    called: list[int] = []
+    post = Later()
+    handle: MapResult[int] = MapResult(3, None, None, post, each=called.append)
+    handle.set_item(2, True, 2)
+    handle.set_item(1, False, ValueError())
+    handle.set_item(0, True, 0)
+    assert not handle.ready()
+    for job in post.jobs:
+        job()
+    assert called == [2, 0]
+    assert handle.ready()
+
+
+# ---- asyncio
+
+
+def test_a_result_can_be_awaited() -> None:
+    """While others go on."""
+
+    async def main() -> list[Any]:
+        handles = [result() for _ in range(3)]
+
+        def feed() -> None:
+            for number, handle in enumerate(handles):
+                time.sleep(0.01)
+                handle.set_item(0, True, number)
+
+        thread = threading.Thread(target=feed)
+        thread.start()
+        found = await asyncio.gather(*(once(handle) for handle in handles))
+        thread.join()
+        return [*found, await handles[0]]
+
+    async def once(handle: AsyncResult[Any]) -> Any:
+        return await handle
+
+    assert asyncio.run(main()) == [0, 1, 2, 0]
+
+
+def test_awaiting_raises_what_get_raises() -> None:
+    """The task's exception."""
+
+    async def main() -> None:
+        handle = result()
+        handle.set_item(0, False, LookupError("gone"))
+        await handle
+
+    with pytest.raises(LookupError, match="gone"):
+        asyncio.run(main())
+
+
+def test_who_gives_up_waiting_is_not_woken() -> None:
+    """Neither a task that was cancelled nor a loop that is closed."""
+
+    async def main(handle: AsyncResult[Any]) -> None:
+        async def once() -> None:
+            await handle
+
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(once(), 0.01)
+
+    cancelled = result()
+    asyncio.run(main(cancelled))
+    cancelled.set_item(0, True, 1)
+    assert cancelled.get(0) == 1
+
+
+# ---- signals
+
+
+def test_a_signal_handler_can_wait_for_who_feeds() -> None:
+    """Wherever in waiting it interrupts the program: nothing that feeding needs is held there.
+
+    Many interrupted waits, each at another moment; each handler waits for the feeding thread.
+    """
+    fed = threading.Event()
+
+    def feed(handle: AsyncResult[Any]) -> None:
+        handle.set_item(0, True, 1)
+        fed.set()
+
+    def handler(*_: object) -> None:
+        threading.Thread(target=feed, args=(handle,)).start()
+        assert fed.wait(10)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for step in range(200):
+            fed.clear()
+            handle = result()
+            signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + step))
+            assert handle.get(10) == 1
+            assert fed.wait(10)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# ---- streams
+
+
+def test_ordered_results_wait_for_their_turn() -> None:
+    """Unordered ones do not."""
+    stream = Stream(10)
+    results: IMapIterator[str] = IMapIterator(stream)
+    stream.set_item(1, True, "b")
+    with pytest.raises(PoolTimeoutError):
+        results.next(0)
+    stream.set_item(0, True, "a")
+    stream.set_length(2)
+    assert list(results) == ["a", "b"]
+    stream = Stream(10)
+    unordered: IMapUnorderedIterator[str] = IMapUnorderedIterator(stream)
+    stream.set_item(1, True, "b")
+    assert unordered.next(0) == "b"
+
+
+@pytest.mark.parametrize("kind", [IMapIterator, IMapUnorderedIterator])
+def test_an_iterator_ends_for_good(kind: Any) -> None:
+    """Its length may be known first; what the iterable raised comes after all results, once."""
+    stream = Stream(10)
+    results = kind(stream)
+    stream.set_length(1, LookupError("the iterable"))
+    stream.set_item(0, True, "a")
+    assert next(results) == "a"
+    with pytest.raises(LookupError, match="the iterable"):
+        next(results)
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            next(results)
+
+
+def test_room_is_made_by_consuming() -> None:
+    """Once full, when half of it is consumed."""
+    stream = Stream(4)
+    results: IMapIterator[int] = IMapIterator(stream)
+    for number in range(4):
+        stream.await_room()
+        stream.set_item(stream.begin_item(), True, number)
+    free = threading.Event()
+
+    def feed() -> None:
+        stream.await_room()
+        free.set()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    next(results)
+    assert not free.wait(0.2)
+    next(results)
+    assert free.wait(10)
+    thread.join()
+
+
+@pytest.mark.parametrize("event", ["abandoned", "failed", "lifted"])
+def test_who_feeds_does_not_wait_in_vain(event: str) -> None:
+    """When nobody consumes any more, for whatever reason."""
+    stream = Stream(2)
+    results: IMapIterator[int] | None = IMapIterator(stream)
+    for number in range(2):
+        stream.set_item(stream.begin_item(), True, number)
+    thread = threading.Thread(target=stream.await_room)
+    thread.start()
+    if event == "abandoned":
+        results = None
+        gc.collect()
+    elif event == "failed":
+        stream.fail(ValueError())
+    else:
+        stream.lift()
+    thread.join(10)
+    assert not thread.is_alive()
+    del results
