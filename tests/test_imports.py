@@ -23,7 +23,7 @@ LAYERS = [
 ]
 # Whose imports are narrower than their row.
 NARROW = {
-    "worker": {"worker", "rundir", "pickling", "errors", "task", "version"},
+    "worker": {"worker", "rundir", "pickling", "by_value", "errors", "task", "version"},
     "schedulers": {"schedulers", "errors"},
     "results": {"results"},
     "config": {"config", "options", "places"},

@@ -32,6 +32,7 @@ class Sender:
     """
 
     def __init__(self, backend: Backend, rules: WorkerRules) -> None:
+        self.options = backend.options
         self._backend = backend
         self._rules = rules
         self._starting = threading.RLock()

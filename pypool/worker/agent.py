@@ -14,6 +14,7 @@ import sys
 import time
 from base64 import b64encode
 from collections import deque
+from contextlib import suppress
 
 from pypool.rundir import records
 from pypool.rundir.messages import DEFAULT_LINGER, Share, beat_seconds, unpack
@@ -44,6 +45,12 @@ DISMISSAL_PATIENCE = 2.0
 
 EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
+
+
+def load_ahead() -> None:
+    """Imports what workers need for code that comes by value; many of them will be forked."""
+    with suppress(ImportError):  # then they say it
+        import pypool.by_value  # noqa: F401
 
 
 class Agent:
@@ -142,6 +149,8 @@ class Agent:
         }
         self._mail.put(records.HELLO, words)
         self._mail.flush(time.monotonic())
+        if self._run.info["chunks_per_worker"] is not None:
+            load_ahead()
         for slot in self._slots:
             self._start(slot)
 

@@ -242,16 +242,19 @@ def _unpicklable_if_odd(number: int) -> Any:
 
 
 @pytest.mark.parametrize("index", [0, 2])
-def test_an_item_that_cannot_be_pickled_is_refused_at_the_call(pool: Pool, index: int) -> None:
-    """The pickling error itself, where the call stands."""
+def test_an_item_that_cannot_be_pickled_is_told_with_the_results(pool: Pool, index: int) -> None:
+    """The pickling error itself, as in CPython; no other task is run then."""
     items: list[Any] = [1, 2, 3]
     items[index] = threading.Lock()
-    with pytest.raises((TypeError, pickle.PicklingError), match="pickle"):
-        pool.map_async(tasks.same, items)
+    errors: list[BaseException] = []
+    handle = pool.map_async(tasks.same, items, error_callback=errors.append)
+    with pytest.raises((TypeError, pickle.PicklingError), match="pickle") as caught:
+        handle.get(60)
+    assert errors == [caught.value]
     assert pool.map(tasks.square, [3]) == [9]
 
 
-def test_a_function_that_cannot_be_pickled_is_refused_at_the_call(pool: Pool) -> None:
+def test_a_function_that_cannot_be_pickled_is_told_with_the_results(pool: Pool) -> None:
     """A closure over something that stays here."""
     lock = threading.Lock()
 
@@ -259,8 +262,9 @@ def test_a_function_that_cannot_be_pickled_is_refused_at_the_call(pool: Pool) ->
         with lock:
             return number
 
-    with pytest.raises((TypeError, pickle.PicklingError), match="pickle"):
-        pool.map_async(use, [1])
+    for handle in (pool.map_async(use, [1]), pool.apply_async(use, (1,))):
+        with pytest.raises((TypeError, pickle.PicklingError), match="pickle"):
+            handle.get(60)
 
 
 def test_an_item_that_cannot_be_loaded(pool: Pool) -> None:

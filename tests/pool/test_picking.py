@@ -284,7 +284,7 @@ def test_all_nodes_of_an_allocation_are_used(
     monkeypatch.setenv("SLURM_JOB_CPUS_PER_NODE", "3(x2)")
     pool = pypool.Pool()
     assert repr(pool).startswith("<pypool.shell.Pool state=RUN processes=6 ")
-    options = pool._backend.options
+    options = pool._runner.options
     assert (options.elements, options.workers) == (2, 3)
 
 
