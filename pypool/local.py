@@ -1,5 +1,6 @@
 """`pypool.local.Pool`: a pool of workers on this machine, without a scheduler."""
 
+from multiprocessing import TimeoutError as TimeoutError  # for who imports both
 from typing import ClassVar
 
 from pypool import pool

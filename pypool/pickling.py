@@ -38,13 +38,14 @@ def dumps(obj: Any) -> bytes:
 class CannotPickle(Exception):
     """What a caller gave cannot be sent. `error` is what pickling it raised."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, what: str) -> None:
         super().__init__(error)
+        add_note(error, f"pypool: {what} cannot be sent to workers")
         self.error = error
 
 
-def dumps_given(obj: Any) -> bytes:
-    """As `dumps`, but what goes wrong can be told from other errors.
+def dumps_given(obj: Any, what: str) -> bytes:
+    """As `dumps`, but what goes wrong can be told from other errors, and says `what` it was.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def dumps_given(obj: Any) -> bytes:
     try:
         return dumps(obj)
     except Exception as error:
-        raise CannotPickle(error) from error
+        raise CannotPickle(error, what) from error
 
 
 def dumps_items(items: Iterable[Any]) -> list[bytes]:
@@ -66,7 +67,13 @@ def dumps_items(items: Iterable[Any]) -> list[bytes]:
     Exception
         What `items` raises.
     """
-    return [dumps_given(item) for item in items]
+    pickled = []
+    for item in items:
+        try:
+            pickled.append(dumps(item))
+        except Exception as error:
+            raise CannotPickle(error, f"item {len(pickled)}") from error
+    return pickled
 
 
 def dumps_result(obj: Any) -> bytes:

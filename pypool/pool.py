@@ -212,7 +212,7 @@ class Pool:
             ready: in one thread, as results arrive. What they raise is told, and has no effect.
         """
         self._check_running()
-        result: AsyncResult[R] = AsyncResult(callback, error_callback, self._runner.post)
+        result: AsyncResult[R] = AsyncResult(callback, error_callback, self._runner.post, self)
         self._runner.apply(func, args, kwds, result)
         return result
 
@@ -260,6 +260,7 @@ class Pool:
             callback=None,
             error_callback=None,
             post=self._runner.post,
+            holds=self,
             each=callback,
             return_exceptions=return_exceptions,
         )
@@ -282,6 +283,7 @@ class Pool:
             callback=callback,
             error_callback=error_callback,
             post=self._runner.post,
+            holds=self,
             return_exceptions=return_exceptions,
         )
         return self._map(MAP, func, iterable, chunksize, seed, new_result)
@@ -317,6 +319,7 @@ class Pool:
             callback=callback,
             error_callback=error_callback,
             post=self._runner.post,
+            holds=self,
             return_exceptions=return_exceptions,
         )
         return self._map(STARMAP, func, iterable, chunksize, seed, new_result)
@@ -331,7 +334,7 @@ class Pool:
         new_result: Callable[[int], MapResult[Any]],
     ) -> MapResult[Any]:
         self._check_running()
-        chunk = 1 if chunksize is None else at_least_one("chunksize", chunksize)
+        chunk = 0 if chunksize is None else at_least_one("chunksize", chunksize)
         return self._runner.map(kind, func, iterable, chunk, packed(seed), new_result)
 
     def imap(
@@ -359,7 +362,7 @@ class Pool:
             no bound.
         """
         return IMapIterator(
-            self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions
+            self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions, self
         )
 
     def imap_unordered(
@@ -374,7 +377,7 @@ class Pool:
     ) -> IMapUnorderedIterator[R]:
         """As `imap`, but results come as they arrive."""
         return IMapUnorderedIterator(
-            self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions
+            self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions, self
         )
 
     def _imap(
@@ -428,9 +431,11 @@ class Pool:
             self._runner.join()
 
     def __del__(self) -> None:
-        if self._state == RUN and os.getpid() == self._pid and self._runner.has_begun:
-            self._runner.terminate()  # first, for the warning may be an error
-            warnings.warn(f"unclosed running pool {self!r}", ResourceWarning, 2, self)
+        if self._state == RUN and os.getpid() == self._pid:
+            if self._runner.has_begun:
+                self._runner.terminate()  # first, for the warning may be an error
+            told = f"unclosed running multiprocessing pool {self!r}"  # CPython's words
+            warnings.warn(told, ResourceWarning, 2, self)
 
     def __enter__(self) -> Self:
         self._check_running()
@@ -506,8 +511,12 @@ def worker_rules(
     """How workers begin and end. The initializer is pickled as it is now."""
     if initializer is None:
         return WorkerRules(chunks=chunks)
-    pickled = pickling.dumps((initializer, initargs))
-    return WorkerRules(pickled, pickling.function_name(initializer), chunks)
+    name = pickling.function_name(initializer)
+    try:
+        pickled = pickling.dumps_given((initializer, initargs), f"{name} with its arguments")
+    except pickling.CannotPickle as trouble:
+        raise trouble.error from None
+    return WorkerRules(pickled, name, chunks)
 
 
 def _checked(initializer: object, maxtasksperchild: object) -> int | None:

@@ -34,8 +34,13 @@ class _Gate:
 
     def __init__(self) -> None:
         self.is_open = False
+        self._claim = threading.Lock()
         self._lock = threading.Lock()
         self._lock.acquire()
+
+    def claim(self) -> bool:
+        """Whether the caller is the first one who wants to open it."""
+        return self._claim.acquire(blocking=False)
 
     def open(self) -> None:
         self.is_open = True
@@ -60,6 +65,8 @@ class AsyncResult(Generic[T]):
         Called with the result, or with the exception, before the result is available.
     post : callable
         Has them called, one after the other.
+    holds : object
+        Stays alive until the call has completed: the pool.
     """
 
     def __init__(
@@ -67,12 +74,13 @@ class AsyncResult(Generic[T]):
         callback: Callable[[T], object] | None,
         error_callback: Callable[[BaseException], object] | None,
         post: Post,
+        holds: object = None,
     ) -> None:
+        self._holds = holds
         self._callback = callback
         self._error_callback = error_callback
         self._post = post
         self._gate = _Gate()
-        self._complete = False
         self._success = False
         self._value: Any = None
         self._awaiting: deque[Callable[[], object]] = deque()
@@ -143,11 +151,11 @@ class AsyncResult(Generic[T]):
 
     def fail(self, error: BaseException) -> None:
         """The call as a whole cannot be completed."""
-        if not self._complete:
-            self._finish(False, error.with_traceback(None))  # the reader's own frames say nothing
+        self._finish(False, error.with_traceback(None))  # the reader's own frames say nothing
 
     def _finish(self, success: bool, value: Any, after_callbacks: bool = False) -> None:
-        self._complete = True
+        if not self._gate.claim():
+            return  # it has been told before
         self._success, self._value = success, value
         callback = self._callback if success else self._error_callback
         self._callback = self._error_callback = None  # what they hold may be large
@@ -159,6 +167,7 @@ class AsyncResult(Generic[T]):
     def _open(self) -> None:
         self._gate.open()
         self._wake_awaiting()
+        self._holds = None
 
     def _wake_awaiting(self) -> None:
         with suppress(IndexError):
@@ -186,10 +195,11 @@ class MapResult(AsyncResult[list[T]]):
         error_callback: Callable[[BaseException], object] | None,
         post: Post,
         *,
+        holds: object = None,
         each: Callable[[T], object] | None = None,
         return_exceptions: bool = False,
     ) -> None:
-        super().__init__(callback, error_callback, post)
+        super().__init__(callback, error_callback, post, holds)
         self._results: list[Any] = [None] * count
         self._errors: dict[int, BaseException] = {}
         self._left = count
@@ -208,7 +218,7 @@ class MapResult(AsyncResult[list[T]]):
         if success and self._each is not None:
             self._post(self._each, value)
         self._left -= 1
-        if not self._left and not self._complete:
+        if not self._left:
             results, self._results = self._results, []
             if self._errors:
                 self._finish(False, self._first_error(), self._each is not None)
@@ -230,6 +240,8 @@ class MapResult(AsyncResult[list[T]]):
 class Stream:
     """The results of a lazy call, between who feeds it and who consumes it.
 
+    Each number in it is changed by one of them alone.
+
     Parameters
     ----------
     bound : int
@@ -244,6 +256,8 @@ class Stream:
         self._arrivals: SimpleQueue[tuple[int, bool, Any]] = SimpleQueue()
         self._pokes: SimpleQueue[None] = SimpleQueue()
         self._begun = 0
+        self._refused = 0
+        self._arrived = 0
         self._consumed = 0
         self._full = False
         self._abandoned = False
@@ -256,35 +270,53 @@ class Stream:
         self._begun += 1
         return self._begun - 1
 
+    def refuse_item(self, index: int, error: BaseException) -> None:
+        """The item just taken is no task, for that reason."""
+        self._refused += 1
+        self._put(index, False, error)
+
     def await_room(self) -> None:
         """Waits while as many items are ahead as may be; then until half of them are consumed."""
-        if self._begun - self._consumed < self._bound:
+        if self._abandoned:
+            self._arrivals = SimpleQueue()  # nobody will take them
+        if self._ahead() < self._bound:
             return
         self._full = True
-        while self._begun - self._consumed > self._bound / 2 and not self.over:
+        while self._ahead() > self._bound / 2 and not self.over:
             self._pokes.get()
         self._full = False
 
-    def lift(self) -> None:
-        """Nobody consumes, somebody waits for the end: there is no bound any more."""
-        self._bound = inf
-        self._pokes.put(None)
-
-    def set_item(self, index: int, success: bool, value: Any) -> None:
-        """One task is done."""
-        if self._abandoned:
-            self._count()
-        else:
-            self._arrivals.put((index, success, value))
+    def _ahead(self) -> int:
+        """Items without a result, and results that wait for their consumer."""
+        done = self._arrived + self._refused if self._abandoned else self._consumed
+        return self._begun - done
 
     def set_length(self, count: int, error: BaseException | None = None) -> None:
         """There are no more items; maybe because the iterable raised an exception."""
         self._arrivals.put((END, error is None, (count, error)))
 
+    # -- for who runs the tasks
+
+    def set_item(self, index: int, success: bool, value: Any) -> None:
+        """One task is done."""
+        self._arrived += 1
+        self._put(index, success, value)
+
+    def _put(self, index: int, success: bool, value: Any) -> None:
+        if not self._abandoned:
+            self._arrivals.put((index, success, value))
+        elif self._full:
+            self._pokes.put(None)
+
     def fail(self, error: BaseException) -> None:
         """The call as a whole cannot be completed."""
         self.over = True
         self._arrivals.put((FAILED, False, error.with_traceback(None)))
+        self._pokes.put(None)
+
+    def lift(self) -> None:
+        """Nobody consumes, somebody waits for the end: there is no bound any more."""
+        self._bound = inf
         self._pokes.put(None)
 
     # -- for who consumes it
@@ -308,20 +340,14 @@ class Stream:
 
     def consumed(self) -> None:
         """The consumer has got a result: there is room for another one."""
-        self._count()
+        self._consumed += 1
+        if self._full:
+            self._pokes.put(None)
 
     def abandon(self) -> None:
         """Nobody will consume what is to come. All tasks are run nevertheless."""
         self._abandoned = True
-        with suppress(Empty):
-            while True:
-                if self._arrivals.get_nowait()[0] >= 0:
-                    self._count()
-
-    def _count(self) -> None:
-        self._consumed += 1
-        if self._full:
-            self._pokes.put(None)
+        self._pokes.put(None)
 
 
 END = -1
@@ -334,8 +360,11 @@ class IMapUnorderedIterator(Generic[T]):
     After an exception of a task it goes on with the next result.
     """
 
-    def __init__(self, stream: Stream, return_exceptions: bool = False) -> None:
+    def __init__(
+        self, stream: Stream, return_exceptions: bool = False, holds: object = None
+    ) -> None:
         self._stream = stream
+        self._holds = holds
         self._return_exceptions = return_exceptions
         self._lock = threading.RLock()  # between consumers; who feeds does not take it
         self._given = 0
@@ -377,6 +406,7 @@ class IMapUnorderedIterator(Generic[T]):
         while True:
             if self._given >= self._count:
                 error, self._last = self._last, None
+                self._holds = None
                 raise error or StopIteration
             found = self._ready_result()
             if found is None:
@@ -409,8 +439,10 @@ class IMapUnorderedIterator(Generic[T]):
 class IMapIterator(IMapUnorderedIterator[T]):
     """Results in the order of the items, as `multiprocessing.pool.IMapIterator`."""
 
-    def __init__(self, stream: Stream, return_exceptions: bool = False) -> None:
-        super().__init__(stream, return_exceptions)
+    def __init__(
+        self, stream: Stream, return_exceptions: bool = False, holds: object = None
+    ) -> None:
+        super().__init__(stream, return_exceptions, holds)
         self._early: dict[int, tuple[bool, Any]] = {}
 
     def _keep(self, index: int, success: bool, value: Any) -> None:

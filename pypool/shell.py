@@ -1,5 +1,6 @@
 """`pypool.shell.Pool`: a pool of workers in job scripts run on this machine."""
 
+from multiprocessing import TimeoutError as TimeoutError  # for who imports both
 from typing import ClassVar
 
 from pypool import pool

@@ -7,6 +7,7 @@ calls of one function that come together share a batch.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -38,7 +39,7 @@ class Call:
     name : str
         What to call the function.
     chunk : int
-        Tasks dealt together at least.
+        Tasks for one worker at a time; 0 if nobody said.
     seed : bytes
         Of the tasks' random numbers, packed; or nothing.
     number : int
@@ -47,6 +48,8 @@ class Call:
         Tasks that have come and of which the caller was not told yet.
     growing : bool
         More tasks may come.
+    begin : callable or None
+        Called by the dispatcher when it takes the call.
     """
 
     kind: int
@@ -59,6 +62,7 @@ class Call:
     number: int = 0
     left: int = 0
     growing: bool = True
+    begin: Callable[[], object] | None = None
 
     def task(self, index: int) -> str:
         """A task in words."""
@@ -133,7 +137,7 @@ class Batch:
         """Whether that can be in the same batch, with whole chunks before it."""
         return not self.parts or (
             portion.call.goes_with(self.call)
-            and not self.count % self.call.chunk
+            and not self.count % (self.call.chunk or 1)
             and self.count + len(portion.items) <= GROUP_TASKS
             and self.size + sum(map(len, portion.items)) <= GROUP_BYTES
         )
@@ -168,6 +172,8 @@ class Calls:
             self._numbers += 1
             call.number = self._numbers
             self._open[call.number] = call
+            if call.begin is not None:
+                call.begin()
         call.left += len(portion.items)
         call.growing = not portion.final
         self._close_if_over(call)

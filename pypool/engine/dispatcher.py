@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import socket
 import threading
 import time
 from collections import deque
@@ -47,8 +48,6 @@ ZOMBIE_SECONDS = 600.0
 
 LARGE = 64 << 20
 """A batch of so many bytes takes its time to be written, and agents are told to wait for it."""
-HOT_LINKS = 2
-"""So few mailboxes may be looked at as often as they are due: a caller waits for them."""
 
 _living: set[Dispatcher] = set()
 
@@ -83,22 +82,22 @@ class Dispatcher:
         self._links: dict[str, Link] = {}
         self._ended: dict[str, float] = {}
         self._requests: deque[Portion] = deque()
-        self._lock = threading.RLock()  # a signal handler may come in between and close the pool
         self._over: BaseException | None = None
         self._stop: str | None = None
         self._opens = Allowance(now)
         self._failed: set[int] = set()
         self._progress = Progress(backend.options.progress, now)
         self._beat_at = self._last_round = now
-        self._wake, self._wakeup = os.pipe()
-        os.set_blocking(self._wake, False)
-        os.set_blocking(self._wakeup, False)
+        self._wake, self._wakeup = socket.socketpair()  # who rings too late writes to no file
+        self._wake.setblocking(False)
+        self._wakeup.setblocking(False)
         self._elements = backend.elements(self._run, self._journal)
         self.thread = threading.Thread(target=self._live, name="pypool-dispatcher", daemon=True)
         _living.add(self)
         self.thread.start()
 
-    # -- for the callers' threads
+    # -- for the callers' threads: without a lock, for a signal handler that comes in between may
+    #    wait for the thread, and the thread would wait for the lock
 
     @property
     def run_path(self) -> str:
@@ -116,21 +115,17 @@ class Dispatcher:
 
     def take(self, portion: Portion) -> bool:
         """Takes tasks; their call's handle is fed from now on. False if it was told of the end."""
-        with self._lock:
-            if self._over is None:
-                self._requests.append(portion)
-                if len(self._requests) == 1:
-                    self._ring()
-                return True
+        self._requests.append(portion)
+        if self._over is None:  # else the thread may not have seen it
+            self._ring()
+            return True
         portion.call.handle.fail(self._over)
         return False
 
     def stop(self, how: str) -> None:
         """Asks the thread to end: "close" when all is done, "terminate" at once."""
-        with self._lock:
-            if self._over is None:
-                self._stop = "terminate" if self._stop == "terminate" else how
-                self._ring()
+        self._stop = "terminate" if self._stop == "terminate" else how
+        self._ring()
 
     def join(self) -> None:
         """Waits until the thread has ended."""
@@ -138,8 +133,8 @@ class Dispatcher:
             self.thread.join()
 
     def _ring(self) -> None:
-        with suppress(BlockingIOError):  # it may have been rung often enough
-            os.write(self._wakeup, b".")
+        with suppress(OSError):  # it may have been rung often enough, or be over
+            self._wakeup.send(b".")
 
     # -- the thread
 
@@ -189,7 +184,7 @@ class Dispatcher:
             return
         longest = COMMAND_SLEEP if self._elements.waits_for_command else LONGEST_SLEEP
         due = now + longest
-        reading, writing = [self._wake], []
+        reading, writing = [self._wake.fileno()], []
         for link in self._links.values():
             due = min(due, max(link.due, self._opens.next_at))
             if link.fd is not None:
@@ -200,7 +195,7 @@ class Dispatcher:
 
     def _hush(self) -> None:
         with suppress(BlockingIOError):
-            os.read(self._wake, 4096)
+            self._wake.recv(4096)
 
     def _beat(self, now: float) -> None:
         if now >= self._beat_at:
@@ -214,10 +209,12 @@ class Dispatcher:
     # -- what comes in
 
     def _take_requests(self) -> None:
-        while self._requests:
+        waiting = len(self._requests)  # more may come all the time
+        while waiting:
             batch = Batch(self._numbers + 1)
-            while self._requests and batch.takes(self._requests[0]):
+            while waiting and batch.takes(self._requests[0]):
                 portion = self._requests.popleft()
+                waiting -= 1
                 self._calls.take(portion)
                 batch.add(portion)
             if batch.count:
@@ -238,7 +235,7 @@ class Dispatcher:
         due = [link for link in self._links.values() if link.fd is not None or link.due <= now]
         due.sort(key=lambda link: link.due)
         for link in due:
-            if link.fd is not None or self._opens.allows(now, hot=len(due) <= HOT_LINKS):
+            if link.fd is not None or self._opens.allows(now, len(self._links)):
                 self._read(link, now)
 
     def _read(self, link: Link, now: float, to_end: bool = False) -> None:
@@ -300,7 +297,9 @@ class Dispatcher:
             case deal.DealShare(agent, number, batch, first, last, attempt, seconds):
                 share = self._store.share(batch, first, last, attempt, seconds)
                 self._links[agent].send(records.SHARE, share.pack(), key=number)
-                self._links[agent].touch(now)
+                book = self._deal.agents[agent]
+                work = seconds * (last - first) / book.slots
+                self._links[agent].dealt(now, work, is_all=len(book.shares) == 1)
             case deal.AskBack(agent, number):
                 self._links[agent].send(records.RETURN, key=number)
                 self._links[agent].touch(now)
@@ -348,10 +347,9 @@ class Dispatcher:
             log.warning("%s The next call begins a new run.", error)
         at_once = bool(self._calls) or error is not None
         told = error or PoolError("the pool was terminated before this call was done")
-        with self._lock:
-            self._over = told
+        self._over = told
         while self._requests:
-            self._calls.take(self._requests.popleft())
+            self._requests.popleft().call.handle.fail(told)
         self._calls.fail_all(told)
         self._try(lambda: self._journal.ended("terminate" if at_once else "close"))
         self._try(self._say_stop)
@@ -359,8 +357,8 @@ class Dispatcher:
         pending = [key for key, agent in self._deal.agents.items() if agent.pending]
         self._try(lambda: self._elements.end(pending, at_once))
         self._try(lambda: self._backend.clean_up(self._run, bool(self._failed)))
-        for fd in (self._wake, self._wakeup):
-            os.close(fd)
+        self._wake.close()
+        self._wakeup.close()
         self._run.close()
 
     def _try(self, step: Callable[[], None]) -> None:

@@ -38,9 +38,14 @@ class Feed:
         self._sent = 0
 
     def start(self) -> None:
-        """From now on the call is open: a pool that is closed still does all of it."""
-        if self._send([], final=False):
-            threading.Thread(target=self._live, name="pypool-feed", daemon=True).start()
+        """From now on the call is open: a pool that is closed still does all of it.
+
+        The dispatcher starts the thread. Its caller should not: a signal handler that interrupts
+        `Thread.start` and waits for the pool would wait for ever.
+        """
+        thread = threading.Thread(target=self._live, name="pypool-feed", daemon=True)
+        self._call.begin = thread.start
+        self._send([])
 
     def _live(self) -> None:
         error = self._feed()
@@ -74,12 +79,12 @@ class Feed:
         for item in chunk:
             index = self._stream.begin_item()
             try:
-                ready.append(pickling.dumps(item))
-            except Exception as error:
+                ready.append(pickling.dumps_given(item, f"item {index}"))
+            except pickling.CannotPickle as trouble:
                 if ready:
                     self._send(ready)
                 ready = []
-                self._stream.set_item(index, False, error)
+                self._stream.refuse_item(index, trouble.error)
                 self._sent = index + 1
         return not ready or self._send(ready)
 

@@ -16,12 +16,18 @@ from pypool.rundir.run import RunDirectory
 SHORTEST_SLEEP = 0.0005
 IDLE_SLEEP = 1.0
 
+EARLY = 0.8
+LATEST_LOOK = 0.02
+"""The first look for a share's results is at this part of the time it should take, or then."""
 
 OPENS_PER_SECOND = 500.0
+FEW_LINKS = 16
+OPENS_PER_SECOND_OF_FEW = 2000.0
+"""A caller waits for the end of each short share, and few agents are no load for a server."""
 
 
 class Allowance:
-    """How many files may be opened: some 500 a second, after a pause as many at once.
+    """How many files may be opened: so many a second, after a pause as many at once.
 
     Attributes
     ----------
@@ -34,15 +40,14 @@ class Allowance:
         self._left = OPENS_PER_SECOND
         self._counted_at = now
 
-    def allows(self, now: float, hot: bool) -> bool:
-        """Whether one may be opened now; counts it. Hot ones are not counted."""
-        if hot:
-            return True
-        self._left += OPENS_PER_SECOND * (now - self._counted_at)
-        self._left = min(self._left, OPENS_PER_SECOND)
+    def allows(self, now: float, links: int) -> bool:
+        """Whether one may be opened now, if there are so many links; counts it."""
+        rate = OPENS_PER_SECOND_OF_FEW if links <= FEW_LINKS else OPENS_PER_SECOND
+        self._left += rate * (now - self._counted_at)
+        self._left = min(self._left, rate)
         self._counted_at = now
         if self._left < 1:
-            self.next_at = now + (1 - self._left) / OPENS_PER_SECOND
+            self.next_at = now + (1 - self._left) / rate
             return False
         self._left -= 1
         return True
@@ -111,6 +116,14 @@ class FileLink(_Link):
         """Something has happened, or is about to: look often again."""
         self._active = self.due = now
 
+    def dealt(self, now: float, work: float, is_all: bool) -> None:
+        """A share was sent that is `work` seconds long, maybe all that the agent has.
+
+        Its end is waited for; to look before it costs an open and brings nothing.
+        """
+        self._active = now + min(EARLY * work, LATEST_LOOK)
+        self.due = self._active if is_all else min(self.due, self._active)
+
     def read(self, now: float, busy: bool, pending: bool) -> list[Record]:
         """What is new; what is expected decides how soon to look again."""
         found = self._outbox.read()
@@ -168,6 +181,9 @@ class PipeLink(_Link):
         return self._outbox.ended
 
     def touch(self, now: float) -> None:
+        """A pipe needs no looking at."""
+
+    def dealt(self, now: float, work: float, is_all: bool) -> None:
         """A pipe needs no looking at."""
 
     def read(self, now: float, busy: bool, pending: bool) -> list[Record]:

@@ -36,6 +36,7 @@ class Sender:
         self._backend = backend
         self._rules = rules
         self._starting = threading.RLock()
+        self._terminated = False
         self._dispatcher: Dispatcher | None = None
         self._callbacks = Callbacks()
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
@@ -52,7 +53,7 @@ class Sender:
     ) -> None:
         """One task. What cannot be pickled is the result."""
         try:
-            item = pickling.dumps_given((args, kwds))
+            item = pickling.dumps_given((args, kwds), "what it is to be called with")
             call = self._new_call(APPLY, function, 1, b"", result)
         except pickling.CannotPickle as trouble:
             result.fail(trouble.error)
@@ -102,9 +103,9 @@ class Sender:
     def _new_call(
         self, kind: int, function: Callable[..., Any], chunk: int, seed: bytes, handle: Handle
     ) -> Call:
-        pickled = pickling.dumps_given(function)
-        digest = hashlib.sha256(pickled).digest()
         name = pickling.function_name(function)
+        pickled = pickling.dumps_given(function, f"{name}, with the globals that it uses,")
+        digest = hashlib.sha256(pickled).digest()
         return Call(kind, pickled, digest, name, chunk, handle, seed)
 
     def _running(self) -> Dispatcher:
@@ -127,6 +128,7 @@ class Sender:
 
     def terminate(self) -> None:
         """Workers leave now. Who waits is told, but not by a callback."""
+        self._terminated = True
         self._callbacks.skip()
         self._stop("terminate")
 
@@ -136,8 +138,9 @@ class Sender:
 
     def join(self) -> None:
         """Waits until they have left, and all callbacks were called."""
-        for stream in list(self._streams):
-            stream.lift()
+        if not self._terminated:  # all tasks are to be done, though nobody consumes
+            for stream in list(self._streams):
+                stream.lift()
         if self._dispatcher is not None:
             self._dispatcher.join()
         self._callbacks.join()

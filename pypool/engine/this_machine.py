@@ -13,11 +13,12 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Collection, Iterator, Mapping
+from multiprocessing import current_process
 from pathlib import Path
 
 from pypool.engine.links import Link, PipeLink
 from pypool.engine.submission import Ended, News
-from pypool.rundir import names
+from pypool.rundir import names, records
 from pypool.rundir.run import RunDirectory
 
 START = Path(__file__).parents[1] / "worker" / "start.py"
@@ -64,6 +65,10 @@ class LocalElements:
         self._run.make_directory(element)
         its_inbox, inbox = os.pipe()
         outbox, its_outbox = os.pipe()
+        link = self._links[key] = PipeLink(self._run, key, element, (inbox, outbox), now)
+        # what a manager of the program listens to answers only to who knows this
+        link.send(records.AUTHKEY, current_process().authkey)
+        link.flush()
         argv = [sys.executable, str(START), self._run.path, element]
         self._agents[key] = subprocess.Popen(
             [*argv, str(its_inbox), str(its_outbox)],
@@ -74,8 +79,7 @@ class LocalElements:
         )
         os.close(its_inbox)
         os.close(its_outbox)
-        self._links[key] = PipeLink(self._run, key, element, (inbox, outbox), now)
-        return [self._links[key]]
+        return [link]
 
     def advance(self, now: float, asks: bool, awaited: Collection[str] = ()) -> Iterator[News]:
         for key, link in list(self._links.items()):

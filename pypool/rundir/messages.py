@@ -51,7 +51,7 @@ class Share:
     seconds : float
         What one task is expected to take; 0 if nobody knows.
     chunk : int
-        So many tasks, from the batch's first one on, are for one worker.
+        So many tasks, from the batch's first one on, are for one worker; 0 if nobody said.
     """
 
     __slots__ = ("attempt", "batch", "chunk", "file", "first", "last", "offset", "seconds")
@@ -65,7 +65,7 @@ class Share:
         last: int,
         attempt: int = 1,
         seconds: float = 0.0,
-        chunk: int = 1,
+        chunk: int = 0,
     ) -> None:
         self.batch = batch
         self.file = file
@@ -94,7 +94,7 @@ class Share:
 
     def ends_chunk(self, index: int) -> bool:
         """Whether a chunk is done with that task; what was lost before comes by itself."""
-        return (index + 1) % self.chunk == 0 or index + 1 == self.last
+        return (index + 1) % (self.chunk or 1) == 0 or index + 1 == self.last
 
     def part(self, first: int, last: int) -> Share:
         """The same share, but for fewer tasks."""

@@ -27,6 +27,7 @@ RETURN = 3
 STOP = 4
 DRIVER_BEAT = 5
 WELCOME = 6
+AUTHKEY = 7
 # what an agent writes
 HELLO = 16
 BEAT = 17

@@ -21,7 +21,7 @@ from pypool.rundir.messages import DEFAULT_LINGER, Share, beat_seconds, unpack
 from pypool.rundir.waiting import wait_for
 from pypool.version import VERSION
 from pypool.worker.mail import HELD_BYTES, Mail
-from pypool.worker.slots import Held, Outcome, Piece, Slot
+from pypool.worker.slots import AHEAD_SECONDS, Held, Outcome, Piece, Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ def load_ahead() -> None:
         import pypool.by_value  # noqa: F401
 
 
+def adopt_authkey(key: bytes) -> None:
+    """Lets workers speak to managers of the driver's program, as `multiprocessing`'s own do."""
+    from multiprocessing import current_process
+
+    current_process().authkey = key
+
+
 class Agent:
     """See the module."""
 
@@ -80,6 +87,9 @@ class Agent:
     def play(self) -> int:
         """Works until there is a reason to leave; gives the exit code."""
         self._prepare_signals()
+        if self._mail.pipes is not None:
+            for record in self._mail.read(time.monotonic(), enough_to_do=False):
+                self._take(record)
         self._mail.read_driver(time.monotonic())
         if self._mail.stopped:
             self._reason = "stop"
@@ -90,6 +100,7 @@ class Agent:
             for record in self._mail.read(now, self._has_enough()):
                 self._take(record)
             self._feed(now)
+            self._relieve(now)
             self._report(now)
             self._check_leaving(now)
             if self._reason is None:
@@ -235,6 +246,8 @@ class Agent:
             self._linger = float(unpack(record.payload)["linger"])
         elif record.kind == records.STOP:
             self._reason = "stop"
+        elif record.kind == records.AUTHKEY:
+            adopt_authkey(record.payload)
 
     # -- what goes to the slots
 
@@ -250,9 +263,21 @@ class Agent:
         fed = True
         while fed and self._todo:
             fed = False
-            for slot in self._slots:
+            for slot in sorted(self._slots, key=Slot.backlog):  # who has nothing to do first
                 if self._todo and self._feed_one(slot):
                     fed = True
+
+    def _relieve(self, now: float) -> None:
+        """What waits behind a task that takes long goes to a slot that has nothing to do."""
+        if self._todo or not self._some_idle():
+            return
+        for slot in self._slots:
+            if slot.is_held_up():
+                self._todo.extend(slot.take_back())
+        self._feed(now)
+
+    def _some_idle(self) -> bool:
+        return any(slot.pid and slot.ready and not slot.outstanding for slot in self._slots)
 
     def _feed_one(self, slot: Slot) -> bool:
         piece = self._todo[0]
@@ -294,10 +319,14 @@ class Agent:
         """Until a worker, a signal or a pipe has something, or it is time for something."""
         mail = self._mail
         due = min(self._beat_at, mail.flush_at())
+        if any(slot.backlog() > 1 for slot in self._slots) and self._some_idle():
+            due = min(due, now + AHEAD_SECONDS)
         reading, writing = [self._wake], []
         if mail.waiting < HELD_BYTES:
             reading += [slot.outcomes for slot in self._slots if slot.pid]
         if mail.pipes is None:
+            if not self._has_enough():
+                mail.look_sooner(now)
             due = min(due, mail.due)
         else:
             reading.append(mail.pipes[0])

@@ -100,6 +100,10 @@ class Mail:
             return max(IDLE_SLEEP, self._longest_sleep)
         return min(max((now - self.active) / 10, SHORTEST_SLEEP), self._longest_sleep)
 
+    def look_sooner(self, now: float) -> None:
+        """There is not enough to do any more: the longest sleep was for as long as there was."""
+        self.due = min(self.due, now + self._sleep(now, enough_to_do=False))
+
     def read_driver(self, now: float) -> None:
         """Whether the driver lives, is writing a batch, or has stopped."""
         if self.pipes is not None:

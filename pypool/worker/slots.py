@@ -59,11 +59,15 @@ class Held:
         return self.seconds > 0
 
     def message_size(self) -> int:
+        """Tasks that are passed on together: none of them can be taken back once it is read."""
+        if self.share.chunk:
+            return self.share.chunk
         return max(1, int(MESSAGE_SECONDS / self.seconds)) if self.known else 1
 
     def whole_chunk(self, last: int) -> int:
         """Where a piece may end, `last` or after: a chunk is for one worker."""
-        return -(-last // self.share.chunk) * self.share.chunk
+        chunk = self.share.chunk or 1
+        return -(-last // chunk) * chunk
 
 
 class Piece:
@@ -185,16 +189,26 @@ class Slot:
         """How many more tasks of this share the worker should be given now."""
         if not self.pid or not self.ready or len(self.outstanding) >= AHEAD_MESSAGES:
             return 0
-        tasks = sum(piece.last - piece.first for piece in self.outstanding)
-        if not tasks:
+        if not self.outstanding:
             return held.message_size()
         if not held.known:
-            return 1 if tasks < 2 else 0
+            return held.message_size() if len(self.outstanding) < 2 else 0
         work = sum(
             (piece.last - piece.first) * (piece.held.seconds or AHEAD_SECONDS)
             for piece in self.outstanding
         )
         return held.message_size() if work < AHEAD_SECONDS else 0
+
+    def backlog(self) -> int:
+        """How many messages the worker has not answered."""
+        return len(self.outstanding)
+
+    def is_held_up(self) -> bool:
+        """Messages wait behind a task that takes longer than was thought."""
+        if len(self.outstanding) < 2:
+            return False
+        at_work = self.at_work()
+        return at_work is not None and at_work[2] > AHEAD_SECONDS
 
     def send(self, piece: Piece) -> bool:
         """Gives the worker a piece; False if its pipe is full."""

@@ -42,7 +42,7 @@ class BatchBook:
     Attributes
     ----------
     chunk : int
-        Shares are multiples of this many tasks.
+        Shares are multiples of this many tasks, 1 at least.
     state : bytearray
         OPEN or CLOSED for each task.
     left : int
