@@ -69,7 +69,7 @@ def run_page(page: Path, directory: Path, before: str) -> None:
 
 def run(name: str, code: str, directory: Path, scheduler: str = "local") -> str:
     """Runs a program in a directory that is its home, too; gives what it says."""
-    program = directory / f"{Path(name).stem}.py"
+    program = directory / f"{Path(name).stem}_page.py"  # not the name of a library that it shows
     program.write_text(code)
     settings = {
         "HOME": str(directory),

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import multiprocessing
 import shlex
 import tomllib
 from pathlib import Path
@@ -14,11 +15,11 @@ from pypool import config
 from pypool.engine.jobscript import render
 from pypool.options import DEFAULT_PROCESSES, DEFAULT_WORK_DIR, Options, check, make_options
 from pypool.picking import COMMANDS, SCHEDULERS
+from pypool.pool import _OPTIONS
 
 from .pages import PAGES, REFERENCE, Block, after, blocks, code_in, name_of, rows, section
 
 PAGE = REFERENCE / "options.md"
-PARAMETERS = [name for name in inspect.signature(pypool.Pool).parameters if name != "unknown"]
 COLUMNS = ("slurm", "sge", "shell", "local", "serial")
 ON_THE_COMMAND_LINE = {"--array", "--job-name", "-t", "-N"}
 
@@ -53,8 +54,23 @@ def one(cpus: int) -> int:
 
 
 def test_page_lists_all_options() -> None:
-    """The tables name the parameters of `pypool.Pool`, in order."""
-    assert [code_in(row[0]) for row in MEANINGS] == [[name] for name in PARAMETERS]
+    """The tables name the options that `pypool.Pool` takes, in order."""
+    assert [code_in(row[0]) for row in MEANINGS] == [[name] for name in _OPTIONS]
+
+
+def test_page_lists_all_other_parameters() -> None:
+    """Those of the standard pool that are no options stand in a table of their own, in order."""
+    parameters = inspect.signature(pypool.Pool).parameters
+    ours = [name for name in parameters if name not in (*_OPTIONS, "unknown")]
+    standard = list(inspect.signature(multiprocessing.Pool).parameters)
+    table = rows(section(PAGE, "## Parameters of the standard pool"))
+    assert [code_in(row[0]) for row in table] == [[name] for name in ours]
+    assert list(parameters)[: len(standard)] == standard == ["processes", *ours[:-1]]
+    assert ours[-1] == "context"  # which the class has, and not the function
+    defaults = [parameters[name].default for name in ours]
+    assert [row[2] for row in table if row[2] != "none"] == [
+        f"`{value}`" for value in defaults if value is not None
+    ]
 
 
 @pytest.mark.parametrize("row", MEANINGS, ids=lambda row: code_in(row[0])[0])
@@ -82,7 +98,7 @@ def test_page_spreads_workers_as_the_code_does(row: list[str]) -> None:
 
 def test_page_tells_uses_of_all_options() -> None:
     """The table of schedulers has each option that `Options` has, in order."""
-    assert list(USES) == [name for name in PARAMETERS if name not in ("verbose", "profile")]
+    assert list(USES) == [name for name in _OPTIONS if name not in ("verbose", "profile")]
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -130,7 +146,7 @@ def no_files(tmp_path: Path) -> dict[str, str]:
 
 def test_page_lists_all_variables_and_keys() -> None:
     """Each option, and `scheduler`, has its variable and its line in a file."""
-    assert list(FORMS) == [*PARAMETERS, "scheduler"]
+    assert list(FORMS) == [*_OPTIONS, "scheduler"]
     assert set(FORMS) == set(config.KEYS)
     for option, (variable, key) in FORMS.items():
         assert code_in(variable)[0].startswith(f"PYPOOL_{option.upper()}=")

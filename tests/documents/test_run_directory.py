@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pypool.engine.backend import run_info
+from pypool.engine.backend import WorkerRules, run_info
 from pypool.options import Options
 from pypool.rundir import batch, messages, names, records
 from pypool.rundir.run import RunDirectory
@@ -46,7 +46,8 @@ def test_run_directory_page_lists_all_names() -> None:
 
 def test_run_directory_page_lists_all_keys(tmp_path: Path) -> None:
     """The page of the run directory lists every key of run.json."""
-    run = RunDirectory.create(str(tmp_path), run_info(Options(1, str(tmp_path)), 1, "shell"))
+    info = run_info(Options(1, str(tmp_path)), 1, "shell") | WorkerRules().info()
+    run = RunDirectory.create(str(tmp_path), info)
     listed = [
         key for row in rows(section(RUN_DIRECTORY, "## `run.json`")) for key in code_in(row[0])
     ]
@@ -83,6 +84,7 @@ def fields(form: str) -> list[tuple[int, int]]:
         ("entry", messages._ENTRY.format),
         ("elsewhere", messages._ELSEWHERE.format),
         ("batch", batch.META.format),
+        ("part", batch.PART.format),
     ],
 )
 def test_run_directory_page_tells_each_byte(layout: str, form: str) -> None:
@@ -98,5 +100,7 @@ def test_run_directory_page_tells_the_sizes() -> None:
     assert f"a head of {messages.ENTRY_SIZE} bytes" in text
     assert f"at most {records.PAYLOAD_LIMIT + records.HEADER_SIZE} bytes" in text
     assert f"these {messages._ELSEWHERE.size} bytes" in text
+    parts = f"{records.HEADER_SIZE} + {batch.META.size}, {batch.PART.size} for each part"
+    assert parts in text
     assert f"{names.INLINE_LIMIT >> 10} KiB" in text
     assert f"{names.PART_LIMIT >> 20} MiB" in text

@@ -48,5 +48,9 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 def test_the_pool_is_described(site: Path) -> None:
     """What only the site shows, made of docstrings, is on the page of the interface."""
     page = (site / "docs" / "reference" / "api.html").read_text()
-    for name in ("pypool.Pool.map", "pypool.sge.Pool", "pypool.WorkerLostError"):
+    for name in (
+        *("pypool.Pool.map", "pypool.Pool.imap_unordered", "pypool.Pool.rank", "pypool.sge.Pool"),
+        *("pypool.AsyncResult.get", "pypool.results.IMapIterator.next", "pypool.rng"),
+        *("pypool.Task", "pypool.WorkerLostError"),
+    ):
         assert f'id="{name}"' in page
