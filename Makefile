@@ -10,7 +10,7 @@ BIN := .venv/bin
 SOURCES := $(wildcard pypool tests tutorial bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-wheel check docs clusters clusters-down clean
+.PHONY: help demo test test-all test-libraries test-wheel check docs clusters clusters-down clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -27,6 +27,9 @@ test-all: check test-wheel ## as test, with what takes long, and the wheel
 
 test-wheel: .venv/.python ## the wheel, installed elsewhere, with each Python from 3.11 on
 	@tests/clusters/with-clusters $(BIN)/python tests/wheel/try_wheel.py
+
+test-libraries: .venv/.test ## emcee, dynesty and scipy with a pool of each kind
+	@tests/clusters/suite tests/libraries $(TESTS)
 
 check: .venv/.test ## style, types, and who may import whom
 	@$(BIN)/ruff check $(SOURCES)
@@ -63,7 +66,7 @@ clean: ## remove .venv and all that tools leave behind
 
 .venv/.test: pyproject.toml | .venv/.python
 	@echo "Installing what the tests need into .venv ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[dev,docs,test,tutorial]'
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,docs,libraries,test,tutorial]'
 	@touch $@
 
 .venv/.docs: pyproject.toml | .venv/.python

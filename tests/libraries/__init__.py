@@ -1,0 +1,1 @@
+"""Libraries that take a pool: with the same seed they find exactly what they find without one."""
