@@ -251,6 +251,7 @@ def test_an_item_that_cannot_be_pickled_is_told_with_the_results(pool: Pool, ind
     with pytest.raises((TypeError, pickle.PicklingError), match="pickle") as caught:
         handle.get(60)
     assert errors == [caught.value]
+    assert f"item {index} cannot be sent to workers" in notes_of(caught.value)
     assert pool.map(tasks.square, [3]) == [9]
 
 
@@ -263,8 +264,9 @@ def test_a_function_that_cannot_be_pickled_is_told_with_the_results(pool: Pool) 
             return number
 
     for handle in (pool.map_async(use, [1]), pool.apply_async(use, (1,))):
-        with pytest.raises((TypeError, pickle.PicklingError), match="pickle"):
+        with pytest.raises((TypeError, pickle.PicklingError), match="pickle") as caught:
             handle.get(60)
+        assert "with the globals that it uses, cannot be sent" in notes_of(caught.value)
 
 
 def test_an_item_that_cannot_be_loaded(pool: Pool) -> None:

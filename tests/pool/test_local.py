@@ -1,9 +1,11 @@
 """`pypool.local.Pool`: this machine's processors, nothing on its disks, nothing left behind."""
 
+import multiprocessing
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -301,3 +303,17 @@ def test_a_stdlib_pool_in_a_task_of_a_pool(make_pool: MakePool) -> None:
             return pool.map(abs, range(number))
 
     assert make_pool().map_async(inner, [2, 3]).get(tasks.PATIENCE) == [[0, 1], [0, 1, 2]]
+
+
+def put_guarded(item: tuple[Any, Any, int]) -> None:
+    queue, lock, number = item
+    with lock:
+        queue.put(number)
+
+
+def test_managers_of_the_program_can_be_used(backend: str) -> None:
+    """As by the standard library's workers: their queues and locks go along with items."""
+    with multiprocessing.Manager() as manager, pypool.local.Pool(2) as pool:
+        queue, lock = manager.Queue(), manager.Lock()
+        pool.map(put_guarded, [(queue, lock, number) for number in range(5)])
+        assert sorted(queue.get(timeout=30) for _ in range(5)) == list(range(5))

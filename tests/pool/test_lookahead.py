@@ -103,6 +103,17 @@ def test_an_iterator_that_is_thrown_away_holds_no_results(make_pool: MakePool) -
     del results
     assert wait_until(lambda: numbers.taken > 200)
     pool.terminate()
+    assert numbers.settled() < 100_000
+
+
+def test_a_pool_can_be_terminated_while_much_comes_in(make_pool: MakePool) -> None:
+    """From an iterable that gives items faster than they can be sent."""
+    pool = make_pool()
+    results = pool.imap(tasks.square, Endless(), buffersize=1_000_000)
+    next(results)
+    pool.terminate()
+    with pytest.raises(PoolError, match="terminated"):
+        list(results)
 
 
 def test_an_iterable_that_waits_keeps_nobody_waiting(pool: Pool) -> None:
