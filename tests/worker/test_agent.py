@@ -80,6 +80,31 @@ def test_all_slots_work_at_once(play: Play) -> None:
     assert player.values(number, 2) == fifos
 
 
+@pytest.mark.parametrize(("chunk", "each"), [(0, 0.0), (1, 0.0), (1, 1e-5)])
+def test_a_long_task_holds_up_no_other(play: Play, chunk: int, each: float) -> None:
+    """All others are run by the idle slot meanwhile, though they seemed to be quick."""
+    player = play(slots=2)
+    fifo = player.fifo()
+    items = [fifo] + [None] * 30
+    number = player.write(jobs.hold, items, chunk=chunk)
+    player.share(number, 0, len(items), each=each)
+    player.begun(fifo)
+    assert [entry.index for entry in player.answers(number, 30)] == list(range(1, 31))
+    player.release(fifo)
+    assert player.values(number, 31) == items
+
+
+def test_a_chunk_is_for_one_worker(play: Play) -> None:
+    """Shares are cut where chunks end, whatever their tasks take."""
+    player = play(slots=3)
+    number = player.write(jobs.worker_pid, range(50), chunk=7)
+    player.share(number, 0, 21, each=1e-5)
+    player.share(number, 21, 50)
+    pids = player.values(number, 50)
+    for first in range(0, 50, 7):
+        assert len(set(pids[first : first + 7])) == 1
+
+
 def test_an_error_is_an_answer(play: Play) -> None:
     """With the traceback of the user's own code, and the worker goes on."""
     player = play()
