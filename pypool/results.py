@@ -149,8 +149,10 @@ class AsyncResult(Generic[T]):
         """The task is done."""
         self._finish(success, value)
 
-    def fail(self, error: BaseException) -> None:
-        """The call as a whole cannot be completed."""
+    def fail(self, error: BaseException, quietly: bool = False) -> None:
+        """The call as a whole cannot be completed. After `terminate` no callback hears of it."""
+        if quietly:
+            self._error_callback = None
         self._finish(False, error.with_traceback(None))  # the reader's own frames say nothing
 
     def _finish(self, success: bool, value: Any, after_callbacks: bool = False) -> None:
@@ -308,7 +310,7 @@ class Stream:
         elif self._full:
             self._pokes.put(None)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException, quietly: bool = False) -> None:
         """The call as a whole cannot be completed."""
         self.over = True
         self._arrivals.put((FAILED, False, error.with_traceback(None)))

@@ -20,7 +20,21 @@ from pool.queues import await_empty_queue, jobs_in_queue, schedulers_of
 WORKERS_END_WITHIN = 5.0  # seconds
 WORKER = re.compile(r"pypool[/.]worker")
 SESSION = "PYPOOL_TEST_SESSION"
-os.environ.setdefault(SESSION, uuid.uuid4().hex)  # every agent and worker inherits it
+os.environ[SESSION] = uuid.uuid4().hex  # every agent and worker inherits it
+
+
+# ---- several processes of pytest (`-n 3 --dist loadgroup`)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of a scheduler are run one after the other, since they look at its queue."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        schedulers = [name for name in ("slurm", "sge") if item.get_closest_marker(name)]
+        group = schedulers[0] if schedulers else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 # ---- clusters

@@ -109,6 +109,16 @@ def test_what_the_callbacks_hold_is_let_go() -> None:
     assert gone() is None
 
 
+def test_a_quiet_failure_has_no_callback() -> None:
+    """That is the end of a pool which was terminated."""
+    post = Later()
+    handle = result(None, print, post)
+    handle.fail(LookupError("over"), quietly=True)
+    assert not post.jobs
+    with pytest.raises(LookupError, match="over"):
+        handle.get(0)
+
+
 def test_failure_counts_once() -> None:
     """The first word on a call is the last one."""
     handle = result()

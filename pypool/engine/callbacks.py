@@ -30,9 +30,14 @@ class Callbacks:
         """Has `callback` called with `value`, and then `then`, after all that was posted before."""
         self._jobs.put((callback, value, then))
         if self._thread is None:  # only the dispatcher posts, or who has none
-            thread = threading.Thread(target=self._live, name="pypool-callbacks", daemon=True)
-            self._thread = thread
-            thread.start()
+            self._thread = threading.Thread(target=self._live, name="pypool-callbacks", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # the interpreter is about to end
+                self.skip()
+                self._jobs.put(None)
+                self._live()
+                self._thread = None
 
     def skip(self) -> None:
         """No further callback is called; what would have come after it is done."""

@@ -21,7 +21,7 @@ class Handle(Protocol):
 
     def set_item(self, index: int, success: bool, value: Any) -> None: ...
 
-    def fail(self, error: BaseException) -> None: ...
+    def fail(self, error: BaseException, quietly: bool = False) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -200,11 +200,11 @@ class Calls:
         call.left -= 1
         self._close_if_over(call)
 
-    def fail_all(self, error: BaseException) -> None:
-        """No call can be completed."""
+    def fail_all(self, error: BaseException, quietly: bool = False) -> None:
+        """No call can be completed; maybe no callback is to hear of it."""
         self._batches.clear()
         while self._open:
-            self._open.popitem()[1].handle.fail(error)
+            self._open.popitem()[1].handle.fail(error, quietly)
 
     def _close_if_over(self, call: Call) -> None:
         if not call.left and not call.growing:

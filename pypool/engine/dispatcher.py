@@ -119,7 +119,7 @@ class Dispatcher:
         if self._over is None:  # else the thread may not have seen it
             self._ring()
             return True
-        portion.call.handle.fail(self._over)
+        portion.call.handle.fail(self._over, quietly=True)
         return False
 
     def stop(self, how: str) -> None:
@@ -349,8 +349,8 @@ class Dispatcher:
         told = error or PoolError("the pool was terminated before this call was done")
         self._over = told
         while self._requests:
-            self._requests.popleft().call.handle.fail(told)
-        self._calls.fail_all(told)
+            self._requests.popleft().call.handle.fail(told, quietly=error is None)
+        self._calls.fail_all(told, quietly=error is None)
         self._try(lambda: self._journal.ended("terminate" if at_once else "close"))
         self._try(self._say_stop)
         self._try(lambda: self._await_goodbyes(at_once))

@@ -129,7 +129,7 @@ class Agent:
         told = None if error is None else b64encode(error).decode()
         words = {"why": why, "mismatch": mismatch, "initializer": initializer, "error": told}
         self._mail.put(records.REFUSED, words)
-        self._mail.flush(time.monotonic())
+        self._say_all()
         self._reason = "refused"
 
     # -- coming and going
@@ -211,13 +211,19 @@ class Agent:
                 os.waitpid(slot.pid, 0)
                 for outcome in slot.bury()[0]:
                     self._note(outcome)
+        if self._reason == "refused":
+            return REFUSED  # that was the last word: what was said before may be removed by now
         goodbye = {"reason": self._reason, "read": self._read_to, "cut": cut}
         self._mail.put(records.GOODBYE, goodbye)
+        self._say_all()
+        return DISK if self._reason == "disk" else LEFT
+
+    def _say_all(self) -> None:
+        """Waits for the disk, but not long."""
         deadline = time.monotonic() + LAST_WORD_PATIENCE
         while self._mail.waiting and not self._mail.broken and time.monotonic() < deadline:
             self._mail.flush(time.monotonic(), sync=True)
             time.sleep(0.001)
-        return {"disk": DISK, "refused": REFUSED}.get(self._reason or "", LEFT)
 
     def _dismiss(self) -> None:
         """Workers without work end by themselves, so that what they hold is closed properly."""

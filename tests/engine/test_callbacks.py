@@ -52,6 +52,20 @@ def test_after_terminate_none_is_called() -> None:
     assert done == ["then"]
 
 
+def test_without_a_thread_the_rest_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter that is about to end starts none."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    callbacks = Callbacks()
+    done: list[str] = []
+    callbacks.post(done.append, "callback", lambda: done.append("then"))
+    callbacks.join()
+    assert done == ["then"]
+
+
 def test_a_callback_may_wait_for_the_end() -> None:
     """It does not wait for itself; after the end there may be more."""
     callbacks = Callbacks()

@@ -16,7 +16,7 @@ class Waiter:
     def set_item(self, index: int, success: bool, value: Any) -> None:
         self.told.append((index, success, value))
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException, quietly: bool = False) -> None:
         self.told.append(error)
 
 

@@ -177,9 +177,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     seconds: Counter[str] = Counter()
     for outcome, reports in terminalreporter.stats.items():
         for report in reports:
-            cell = dict(getattr(report, "user_properties", ())).get("parity")
-            if cell is None:
+            properties = dict(getattr(report, "user_properties", ()))
+            if "parity" not in properties:
                 continue
+            cell = tuple(properties["parity"])
             seconds[cell[1]] += report.duration
             if outcome == "passed":
                 passed[cell] += 1

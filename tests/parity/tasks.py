@@ -256,7 +256,7 @@ def ends(process: int, since: str) -> bool:
     return False
 
 
-OTHERS = 15
+OTHERS = 7  # as many as `imap` takes ahead of the one that waits, with two workers
 HELD_UP = 10.0  # seconds after which the others are taken to wait for the first
 
 
