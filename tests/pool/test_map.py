@@ -102,7 +102,9 @@ def test_none_comes_back(pool: Pool) -> None:
 # ---- nothing to do
 
 
-@pytest.mark.parametrize("empty", [(), [], range(0), {}, iter(())], ids=repr)
+@pytest.mark.parametrize(
+    "empty", [(), [], range(0), {}, iter(())], ids=lambda empty: type(empty).__name__
+)
 def test_empty_iterables_give_an_empty_list(pool: Pool, empty: Iterable[Any]) -> None:
     """No items, no results."""
     assert pool.map(tasks.square, empty) == []
