@@ -7,18 +7,20 @@ function that reads a global meets the initializer that set it, and results and 
 such classes travel back by name and are the driver's own classes.
 
 A global comes along as it was when the function was pickled. It does not overwrite what a task
-has set since in the worker; nor what tasks have done to it in place, as long as the driver's own
-has not changed.
+or the initializer has set since in the worker, nor what they have done to it in place; and so it
+is with the attributes of functions.
 
 Imported on both sides only once something needs it: it loads cloudpickle.
 """
 
 import enum
+import functools
 import hashlib
 import io
 import pickle
 import sys
 import types
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
@@ -51,6 +53,9 @@ _placed: dict[str, _Snapshot] = {}
 _filled: WeakKeyDictionary[type, dict[str, _Snapshot]] = WeakKeyDictionary()
 """The classes of `__main__` that came from elsewhere, and their attributes as they came."""
 
+_attributes: WeakKeyDictionary[types.FunctionType, dict[str, _Snapshot]] = WeakKeyDictionary()
+"""The functions of `__main__` that came from elsewhere, and their attributes as they came."""
+
 _own: WeakSet[type] = WeakSet()
 """The classes of `__main__` that were sent from here: they are not changed from elsewhere."""
 
@@ -70,8 +75,8 @@ def place(name: str, value: Any) -> None:
 def _is_news(placed: dict[str, _Snapshot], here: Mapping[str, Any], name: str, value: Any) -> bool:
     """Whether `name` is to get the value; if so, that is noted.
 
-    It is not if it was set here, nor if it comes as it came before: what was done here to a list
-    or a dictionary in place stays.
+    It is not if it was set here, nor if it comes as it came before, or what came then was changed
+    here since: what was done here to a list or a dictionary in place stays.
     """
     new = _Snapshot(value)
     if name in here:
@@ -79,6 +84,8 @@ def _is_news(placed: dict[str, _Snapshot], here: Mapping[str, Any], name: str, v
         if old is None or here[name] is not old.value:
             return False
         if new.digest is not None and new.digest == old.digest:
+            return False
+        if old.digest is not None and _digest(old.value) not in (None, old.digest):
             return False
     placed[name] = new
     return True
@@ -109,11 +116,96 @@ def place_function(
 ) -> None:
     """Fills in a function of `__main__`; its globals go where `place` allows."""
     fill, (attributes, slots), name = saved
+    old = _placed_function(name, function.__code__)  # before its globals: it may be among them
     for key, value in slots["__globals__"].items():
         place(key, value)
+    if old is None:
+        known = _attributes[function] = {key: _Snapshot(each) for key, each in attributes.items()}
+    else:  # the same function again: what was set on it here is there
+        known = _attributes[function] = _attributes[old]
+        function.__dict__ = old.__dict__
+        here = vars(function)
+        attributes = {
+            key: value for key, value in attributes.items() if _is_news(known, here, key, value)
+        }
     fill(function, (attributes, {**slots, "__globals__": {}}))
     if name is not None:
         place(name, function)
+
+
+def _placed_function(name: str | None, code: types.CodeType) -> types.FunctionType | None:
+    """The function of that name and code that came before, if nobody has replaced it."""
+    if name is None or name not in _placed:
+        return None
+    found = main_globals().get(name)
+    if not isinstance(found, types.FunctionType) or found is not _placed[name].value:
+        return None
+    return found if found.__code__ == code and found in _attributes else None
+
+
+def cached(
+    function: Callable[..., Any], parameters: dict[str, Any], name: str | None
+) -> Callable[..., Any]:
+    """A function with `functools.lru_cache`; what it has remembered here stays."""
+    found = None if name is None else main_globals().get(name)
+    if isinstance(found, _LRU_CACHE) and name in _placed and found is _placed[name].value:
+        here = getattr(found.__wrapped__, "__code__", None)
+        if here is not None and here == getattr(function, "__code__", None):
+            return found
+    made: Callable[..., Any] = functools.lru_cache(**parameters)(function)
+    if name is not None:
+        place(name, made)
+    return made
+
+
+def cached_property(function: Callable[[Any], Any], name: str | None) -> Any:
+    """A `functools.cached_property`, with a lock of its own where Python has one."""
+    made = functools.cached_property(function)
+    if name is not None:
+        made.__set_name__(object, name)
+    return made
+
+
+def new_type(name: str, supertype: Any) -> Any:
+    """What `typing.NewType` makes."""
+    made = typing.NewType(name, supertype)  # type: ignore[misc]
+    made.__module__ = "__main__"
+    place(name, made)
+    return made
+
+
+def single_dispatch(functions: list[tuple[type, Callable[..., Any]]], name: str | None) -> Any:
+    """What `functools.singledispatch` makes, with all that was registered; the default first."""
+    made = functools.singledispatch(functions[0][1])
+    for cls, function in functions[1:]:
+        made.register(cls, function)
+    if name is not None:
+        place(name, made)
+    return made
+
+
+_LRU_CACHE = type(functools.lru_cache(abs))
+_SINGLE_DISPATCH: types.CodeType = getattr(functools.singledispatch(abs), "__code__")  # noqa: B009
+
+
+def _from_library(obj: Any) -> Any:
+    """How to make again what a decorator of the library has made in `__main__`; or None.
+
+    Those pickle by a name that the worker's `__main__` does not have, or not at all.
+    """
+    if isinstance(obj, functools.cached_property):
+        return cached_property, (obj.func, obj.attrname)
+    if getattr(obj, "__module__", None) != "__main__":
+        return None
+    if isinstance(obj, _LRU_CACHE):
+        return cached, (obj.__wrapped__, obj.cache_parameters(), _top_level(obj))
+    if isinstance(obj, typing.NewType):
+        return new_type, (obj.__name__, obj.__supertype__)
+    if isinstance(obj, types.FunctionType) and obj.__code__ is _SINGLE_DISPATCH:
+        default = obj.registry[object]  # type: ignore[attr-defined]
+        others = [item for item in obj.registry.items() if item[0] is not object]  # type: ignore[attr-defined]
+        return single_dispatch, ([(object, default), *others], _top_level(obj))
+    return None
 
 
 def place_class(cls: type, saved: tuple[Callable[[Any, State], None], State, str | None]) -> None:
@@ -138,6 +230,9 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
     """cloudpickle's pickler, but for what belongs to `__main__`."""
 
     def reducer_override(self, obj: Any) -> Any:
+        known = _from_library(obj)
+        if known is not None:
+            return known
         reduced = super().reducer_override(obj)
         if not isinstance(reduced, tuple) or len(reduced) != 6:
             return reduced

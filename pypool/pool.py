@@ -16,12 +16,13 @@ from pypool import config, pickling
 from pypool.engine.backend import Backend, ClusterBackend, LocalBackend, WorkerRules
 from pypool.engine.in_this_process import InThisProcess
 from pypool.engine.sender import Sender
+from pypool.errors import PoolError
 from pypool.machine import allocation, usable_cpus
 from pypool.options import DEFAULT_PROCESSES, Keep, OnChange, Options, nearest
 from pypool.picking import SCHEDULERS, pick_scheduler, shell_here
 from pypool.results import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult, Stream
 from pypool.rundir.batch import MAP, STARMAP
-from pypool.task import packed
+from pypool.task import is_loading, packed
 
 if TYPE_CHECKING:
     from pypool.task import Seed
@@ -30,7 +31,8 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 ITEMS_AHEAD = 4
-"""For each worker, in `imap`."""
+CHUNKS_AHEAD = 2
+"""For each worker, in `imap`, whichever is more: one chunk at work, and one to go on with."""
 
 RUN = "RUN"
 CLOSE = "CLOSE"
@@ -162,6 +164,11 @@ class Pool:
         said = locals()
         given = {option: said[option] for option in _OPTIONS if said[option] is not None}
         _refuse_unknown(unknown)
+        if is_loading():
+            raise PoolError(
+                "A worker imports a module that makes a pool: its pool would have workers that "
+                'import it, and so on. Guard what the module runs by if __name__ == "__main__".'
+            )
         settings = config.gather(given)
         self._name = settings.choose(self._scheduler) or pick_scheduler()
         options = settings.options(self._name, partial(_default_processes, self._name))
@@ -357,9 +364,9 @@ class Pool:
         chunksize : int, default 1
             Tasks for one worker at a time.
         buffersize : int, optional
-            How many items may be taken ahead of the results that were consumed; four for each
-            worker, but two chunks at least, unless given. While somebody waits in `join` there is
-            no bound.
+            How many items may be taken ahead of the results that were consumed, a chunk at least;
+            four for each worker, but two chunks for each at least, unless given. While somebody
+            waits in `join` there is no bound.
         """
         return IMapIterator(
             self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions, self
@@ -390,12 +397,16 @@ class Pool:
     ) -> Stream:
         self._check_running()
         chunk = at_least_one("chunksize", chunksize)
-        bound = max(ITEMS_AHEAD * self._workers, 2 * chunk)
+        bound = max(ITEMS_AHEAD * self._workers, CHUNKS_AHEAD * self._workers * chunk)
         if buffersize is not None:
             bound = max(at_least_one("buffersize", buffersize), chunk)
         return self._runner.imap(func, iterable, chunk, packed(seed), bound)
 
-    __call__ = map
+    def __call__(
+        self, func: Callable[[S], R], iterable: Iterable[S], chunksize: int | None = None
+    ) -> list[R]:
+        """As `map`: for what wants a function that maps."""
+        return self.map(func, iterable, chunksize)
 
     def _check_running(self) -> None:
         if self._state != RUN or os.getpid() != self._pid:

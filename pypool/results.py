@@ -15,6 +15,8 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
+from pypool.pickling import add_note
+
 T = TypeVar("T")
 
 
@@ -232,7 +234,7 @@ class MapResult(AsyncResult[list[T]]):
         first = errors[min(errors)]
         others = len(errors) - 1
         if others:
-            first.add_note(f"pypool: {others} other task{'s' * (others > 1)} raised as well")
+            add_note(first, f"pypool: {others} other task{'s' * (others > 1)} raised as well")
         return first
 
 
@@ -277,14 +279,14 @@ class Stream:
         self._refused += 1
         self._put(index, False, error)
 
-    def await_room(self) -> None:
-        """Waits while as many items are ahead as may be; then until half of them are consumed."""
+    def await_room(self, count: int = 1) -> None:
+        """Waits while there is no room for so many items; then until half of them are consumed."""
         if self._abandoned:
             self._arrivals = SimpleQueue()  # nobody will take them
-        if self._ahead() < self._bound:
+        if self._ahead() + count <= self._bound:
             return
         self._full = True
-        while self._ahead() > self._bound / 2 and not self.over:
+        while self._ahead() > min(self._bound / 2, self._bound - count) and not self.over:
             self._pokes.get()
         self._full = False
 
@@ -409,7 +411,7 @@ class IMapUnorderedIterator(Generic[T]):
             if self._given >= self._count:
                 error, self._last = self._last, None
                 self._holds = None
-                raise error or StopIteration
+                raise StopIteration if error is None else error
             found = self._ready_result()
             if found is None:
                 left = None if deadline is None else deadline - monotonic()

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Seed: TypeAlias = int | Sequence[int] | np.random.SeedSequence
 
 
+SEED_BYTES = 32 << 10
+"""A seed travels in one record, with what else stands there."""
+
+
 class Task:
     """A task that runs.
 
@@ -61,6 +65,7 @@ class Task:
 
 
 _current: Task | None = None
+_loading = False
 
 
 def current_task() -> Task | None:
@@ -96,6 +101,17 @@ def division(n: int) -> list[dict[str, int]]:
     return [{"idx": index, "N": n} for index in range(n)]
 
 
+def begin_loading(what: bool) -> None:
+    """From now on this process loads what it was sent, or does so no more."""
+    global _loading
+    _loading = what
+
+
+def is_loading() -> bool:
+    """Whether modules are imported here for a task, and not for the program itself."""
+    return _loading
+
+
 def begin(task: Task | None) -> Task | None:
     """From now on this process runs that task, or none. Gives what it ran before."""
     global _current
@@ -117,10 +133,14 @@ def packed(seed: Any) -> bytes:
     if seed is None:
         return b""
     if hasattr(seed, "entropy") and hasattr(seed, "spawn_key"):
-        words = _words(seed.entropy), [int(key) for key in seed.spawn_key], seed.pool_size
+        key = [int(word) for word in seed.spawn_key]
+        words = _words(seed.entropy), key, seed.pool_size, seed.n_children_spawned
     else:
-        words = _words(seed), [], 4  # numpy's own default
-    return json.dumps(words, separators=(",", ":")).encode()
+        words = _words(seed), [], 4, 0  # numpy's own defaults
+    pickled = json.dumps(words, separators=(",", ":")).encode()
+    if len(pickled) > SEED_BYTES:
+        raise ValueError(f"a seed may have {SEED_BYTES} characters, this one has {len(pickled)}")
+    return pickled
 
 
 def _words(entropy: Any) -> int | list[int]:
@@ -143,5 +163,6 @@ def generator(seed: bytes, index: int) -> np.random.Generator:
 
     if not seed:
         return default_rng()
-    entropy, key, pool_size = json.loads(seed)
-    return default_rng(SeedSequence(entropy, spawn_key=(*key, index), pool_size=pool_size))
+    entropy, key, pool_size, spawned = json.loads(seed)
+    child = (*key, spawned + index)
+    return default_rng(SeedSequence(entropy, spawn_key=child, pool_size=pool_size))

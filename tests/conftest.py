@@ -27,9 +27,9 @@ os.environ[SESSION] = uuid.uuid4().hex  # every agent and worker inherits it
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a scheduler are run one after the other, since they look at its queue."""
-    if not config.pluginmanager.hasplugin("xdist"):
+    if "PYTEST_XDIST_WORKER" not in os.environ:
         return
     for item in items:
         schedulers = [name for name in ("slurm", "sge") if item.get_closest_marker(name)]

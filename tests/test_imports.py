@@ -25,7 +25,7 @@ LAYERS = [
 NARROW = {
     "worker": {"worker", "rundir", "pickling", "by_value", "errors", "task", "version"},
     "schedulers": {"schedulers", "errors"},
-    "results": {"results"},
+    "results": {"results", "pickling"},
     "config": {"config", "options", "places"},
     "options": {"options", "units"},
     "machine": {"machine"},

@@ -158,6 +158,19 @@ def test_each_result_has_its_callback_before_the_end() -> None:
     assert handle.ready()
 
 
+def test_notes_are_added_though_the_exception_objects() -> None:
+    """Its own way of adding notes is not used."""
+
+    class Stubborn(Exception):
+        def add_note(self, note: str, more: str) -> None: ...  # type: ignore[override]
+
+    handle: MapResult[int] = MapResult(2, None, None, Later())
+    handle.set_item(0, False, Stubborn())
+    handle.set_item(1, False, Stubborn())
+    with pytest.raises(Stubborn):
+        handle.get(0)
+
+
 # ---- asyncio
 
 
@@ -275,6 +288,20 @@ def test_an_iterator_ends_for_good(kind: Any) -> None:
     for _ in range(2):
         with pytest.raises(StopIteration):
             next(results)
+
+
+def test_a_falsy_exception_of_the_iterable_is_raised() -> None:
+    """Whatever truth it has."""
+
+    class Empty(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    stream = Stream(10)
+    results: IMapIterator[int] = IMapIterator(stream)
+    stream.set_length(0, Empty())
+    with pytest.raises(Empty):
+        next(results)
 
 
 def test_room_is_made_by_consuming() -> None:

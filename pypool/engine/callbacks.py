@@ -7,6 +7,7 @@ exceptions of threads are (`threading.excepthook`).
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -14,11 +15,12 @@ Job = tuple[Callable[[Any], object] | None, Any, Callable[[], object] | None]
 
 
 class Callbacks:
-    """The thread, begun with the first callback."""
+    """The thread, begun with the first callback, and again with the first one after `join`."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._begun = threading.Lock()  # held while there is a thread; nobody waits for it
         self._skips = False
 
     def post(
@@ -29,15 +31,16 @@ class Callbacks:
     ) -> None:
         """Has `callback` called with `value`, and then `then`, after all that was posted before."""
         self._jobs.put((callback, value, then))
-        if self._thread is None:  # only the dispatcher posts, or who has none
-            self._thread = threading.Thread(target=self._live, name="pypool-callbacks", daemon=True)
+        if self._begun.acquire(blocking=False):
+            thread = threading.Thread(target=self._live, name="pypool-callbacks", daemon=True)
             try:
-                self._thread.start()
-            except RuntimeError:  # the interpreter is about to end
-                self.skip()
+                thread.start()
+            except RuntimeError:  # there is none left, or the interpreter is about to end
                 self._jobs.put(None)
                 self._live()
-                self._thread = None
+                self._begun.release()
+            else:
+                self._thread = thread
 
     def skip(self) -> None:
         """No further callback is called; what would have come after it is done."""
@@ -48,17 +51,20 @@ class Callbacks:
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
+        self._thread = None  # of two who wait, one ends it
         self._jobs.put(None)
         thread.join()
-        self._thread = None
+        self._begun.release()
 
     def _live(self) -> None:
         while (job := self._jobs.get()) is not None:
             callback, value, then = job
-            if callback is not None and not self._skips:
-                run_safely(callback, value)
-            if then is not None:
-                then()
+            try:
+                if callback is not None and not self._skips:
+                    run_safely(callback, value)
+            finally:
+                if then is not None:
+                    then()
             del job, callback, value, then  # nothing is kept alive until the next one comes
 
 
@@ -69,4 +75,5 @@ def run_safely(callback: Callable[[Any], object], value: Any) -> None:
     except BaseException:  # even SystemExit: it would end the thread, and nobody were told
         kind, error, traceback = sys.exc_info()
         told = (kind or BaseException, error, traceback, threading.current_thread())
-        threading.excepthook(threading.ExceptHookArgs(told))
+        with suppress(BaseException):  # the program's own hook, or a closed standard error
+            threading.excepthook(threading.ExceptHookArgs(told))

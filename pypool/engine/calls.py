@@ -200,6 +200,13 @@ class Calls:
         call.left -= 1
         self._close_if_over(call)
 
+    def fail_batch(self, batch: Batch, error: BaseException) -> None:
+        """None of the calls that have tasks in it can be completed."""
+        self._batches.pop(batch.number, None)
+        for part in batch.parts:
+            self._open.pop(part.call.number, None)
+            part.call.handle.fail(error)
+
     def fail_all(self, error: BaseException, quietly: bool = False) -> None:
         """No call can be completed; maybe no callback is to hear of it."""
         self._batches.clear()

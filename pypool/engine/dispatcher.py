@@ -83,6 +83,7 @@ class Dispatcher:
         self._ended: dict[str, float] = {}
         self._requests: deque[Portion] = deque()
         self._over: BaseException | None = None
+        self._quietly = False
         self._stop: str | None = None
         self._opens = Allowance(now)
         self._failed: set[int] = set()
@@ -119,7 +120,7 @@ class Dispatcher:
         if self._over is None:  # else the thread may not have seen it
             self._ring()
             return True
-        portion.call.handle.fail(self._over, quietly=True)
+        portion.call.handle.fail(self._over, quietly=self._quietly)
         return False
 
     def stop(self, how: str) -> None:
@@ -219,7 +220,19 @@ class Dispatcher:
                 batch.add(portion)
             if batch.count:
                 self._numbers = batch.number
-                self._write(batch)
+                self._write_or_tell(batch)
+
+    def _write_or_tell(self, batch: Batch) -> None:
+        """What is wrong with one batch is told to its callers, and to nobody else."""
+        try:
+            self._write(batch)
+        except OSError:
+            raise  # the disk is everybody's
+        except Exception as bug:
+            log.exception("a batch of %s cannot be written", self._run.path)
+            error = PoolError(f"the tasks cannot be sent: {type(bug).__name__}: {bug}")
+            error.__cause__ = bug
+            self._calls.fail_batch(batch, error)
 
     def _write(self, batch: Batch) -> None:
         if batch.size > LARGE:
@@ -347,10 +360,11 @@ class Dispatcher:
             log.warning("%s The next call begins a new run.", error)
         at_once = bool(self._calls) or error is not None
         told = error or PoolError("the pool was terminated before this call was done")
+        self._quietly = error is None
         self._over = told
         while self._requests:
-            self._requests.popleft().call.handle.fail(told, quietly=error is None)
-        self._calls.fail_all(told, quietly=error is None)
+            self._requests.popleft().call.handle.fail(told, self._quietly)
+        self._calls.fail_all(told, self._quietly)
         self._try(lambda: self._journal.ended("terminate" if at_once else "close"))
         self._try(self._say_stop)
         self._try(lambda: self._await_goodbyes(at_once))

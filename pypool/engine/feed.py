@@ -70,7 +70,7 @@ class Feed:
         return None
 
     def _next_chunk(self, iterator: Iterator[Any]) -> list[Any]:
-        self._stream.await_room()
+        self._stream.await_room(self._call.chunk)
         return [] if self._stream.over else list(islice(iterator, self._call.chunk))
 
     def _send_items(self, chunk: list[Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pypool import task
 from pypool.engine.callbacks import run_safely
-from pypool.errors import InitializerError
+from pypool.errors import InitializerError, PoolError
 from pypool.options import Options
 from pypool.pickling import add_note, function_name
 from pypool.results import AsyncResult, MapResult, Stream
@@ -18,7 +18,7 @@ from pypool.task import Task
 
 
 class InThisProcess:
-    """Runs calls: when one returns, its result is there.
+    """Runs calls: when one returns, its result is there; of a lazy one, when it is wanted.
 
     KeyboardInterrupt, SystemExit and their like are raised at once: there is no worker that
     could end in the program's place. So is what leaving a debugger raises.
@@ -42,6 +42,7 @@ class InThisProcess:
         self._initializer = initializer
         self._arguments = arguments
         self._calls = 0
+        self._lazy: dict[Stream, Iterator[Callable[[Stream], None]]] = {}
 
     def post(
         self,
@@ -98,9 +99,17 @@ class InThisProcess:
     ) -> Stream:
         """A task for each item, run when its result is wanted."""
         self._begin_call()
-        steps = self._steps(function, iterable, seed)
-        stream = Stream(bound, pull=lambda: next(steps)(stream))
+        stream = Stream(bound, pull=lambda: self._step(stream))
+        self._lazy[stream] = self._steps(function, iterable, seed)
         return stream
+
+    def _step(self, stream: Stream) -> None:
+        """The next thing that happens to it; at its end nothing does."""
+        step = next(self._lazy.get(stream, iter(())), None)
+        if step is None:
+            self._lazy.pop(stream, None)
+        else:
+            step(stream)
 
     def _steps(
         self, function: Callable[[Any], Any], iterable: Iterable[Any], seed: bytes
@@ -120,8 +129,7 @@ class InThisProcess:
             outcome = self._run(function, function, item, index, seed)
             yield _tell(index, *outcome)
             index += 1
-        while True:
-            yield lambda stream: stream.set_length(index, end)
+        yield lambda stream: stream.set_length(index, end)
 
     @staticmethod
     def _items(iterable: Iterable[Any]) -> Iterator[Any]:
@@ -159,16 +167,21 @@ class InThisProcess:
         finally:
             task.begin(before)
 
-    # -- the end: there is nothing to end
+    # -- the end: there is nothing to end, but for lazy calls
 
     def close(self) -> None:
-        """All calls are done."""
+        """All calls are done, but for lazy ones."""
 
     def terminate(self) -> None:
-        """All calls are done."""
+        """Tasks of lazy calls that were not run yet never are."""
+        while self._lazy:
+            stream, _ = self._lazy.popitem()
+            stream.fail(PoolError("the pool was terminated before this call was done"))
 
     def join(self) -> None:
-        """All calls are done."""
+        """Runs what is left of lazy calls."""
+        while self._lazy:
+            self._step(next(iter(self._lazy)))
 
     def job_script(self) -> str:
         raise ValueError("serial workers have no job script")

@@ -36,7 +36,7 @@ class Sender:
         self._backend = backend
         self._rules = rules
         self._starting = threading.RLock()
-        self._terminated = False
+        self._ended: str | None = None
         self._dispatcher: Dispatcher | None = None
         self._callbacks = Callbacks()
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
@@ -109,11 +109,24 @@ class Sender:
         return Call(kind, pickled, digest, name, chunk, handle, seed)
 
     def _running(self) -> Dispatcher:
-        """The dispatcher, begun with the first call that has a task."""
+        """The dispatcher, begun with the first call that has a task.
+
+        The pool may have been ended meanwhile, by another thread or by a signal handler.
+        """
         with self._starting:
-            if self._dispatcher is None or self._dispatcher.over:
-                self._dispatcher = Dispatcher(self._backend, self._rules)
-        return self._dispatcher
+            dispatcher, ended = self._dispatcher, self._ended
+            if dispatcher is not None and (ended is not None or not dispatcher.over):
+                return dispatcher  # one that is over tells the call so
+            if ended is not None:
+                raise ValueError("Pool not running")
+            made = Dispatcher(self._backend, self._rules)
+            if self._dispatcher is not dispatcher:
+                made.stop("close")  # a signal handler has called the pool meanwhile
+                return self._running()
+            self._dispatcher = made
+        if self._ended is not None:
+            made.stop(self._ended)
+        return made
 
     # -- the end
 
@@ -128,17 +141,17 @@ class Sender:
 
     def terminate(self) -> None:
         """Workers leave now. Who waits is told, but not by a callback."""
-        self._terminated = True
         self._callbacks.skip()
         self._stop("terminate")
 
     def _stop(self, how: str) -> None:
-        if self._dispatcher is not None and self._dispatcher.thread.is_alive():
+        self._ended = how  # first: a call that is on its way looks at it last
+        if self._dispatcher is not None:
             self._dispatcher.stop(how)
 
     def join(self) -> None:
         """Waits until they have left, and all callbacks were called."""
-        if not self._terminated:  # all tasks are to be done, though nobody consumes
+        if self._ended != "terminate":  # all tasks are to be done, though nobody consumes
             for stream in list(self._streams):
                 stream.lift()
         if self._dispatcher is not None:

@@ -78,6 +78,7 @@ class Agent:
         self._read_to = 0
         self._reason: str | None = None
         self._early_deaths = 0
+        self._sent_away: set[int] = set()
         self._linger = DEFAULT_LINGER if pipes is None else float("inf")
         self._longest_task = 0.0
         self._end = None if info["time"] is None else now + float(info["time"])
@@ -349,7 +350,7 @@ class Agent:
                 for outcome in slot.receive():
                     self._note(outcome)
                 if slot.raised and self._reason is None:
-                    self._refuse_initializer("raised an exception", slot.raised)
+                    self._not_ready(slot)
         if woken:
             self._reap()
 
@@ -385,12 +386,14 @@ class Agent:
     def _bury(self, slot: Slot, code: int) -> None:
         """Reports the death of a worker and fills its slot again."""
         slot.kill_group()  # what the worker had started dies with it
-        leaving, ready = slot.leaving, slot.ready
+        ended_well = slot.leaving or slot.pid in self._sent_away
+        self._sent_away.discard(slot.pid)
+        ready = slot.ready
         outcomes, victim, rest = slot.bury()
         for outcome in outcomes:
             self._note(outcome)
         self._todo.extendleft(reversed(rest))
-        if victim is None and not leaving:
+        if victim is None and not ended_well:
             self._early_deaths += 1
             if self._early_deaths >= EARLY_DEATHS and not ready:
                 self._refuse_initializer(f"ended its process {EARLY_DEATHS} times, at last {code}")
@@ -401,6 +404,16 @@ class Agent:
         elif victim is not None:
             self._report_death(slot, victim, code)
         self._start(slot)
+
+    def _not_ready(self, slot: Slot) -> None:
+        """The initializer raised. Where it has worked before, it may do so again."""
+        raised, slot.raised = slot.raised, b""
+        worked = any(each.was_ready for each in self._slots)
+        if worked and slot.failures < EARLY_DEATHS:
+            self._sent_away.add(slot.pid)
+            slot.kill()  # the next one tries
+        else:
+            self._refuse_initializer("raised an exception", raised)
 
     def _refuse_initializer(self, what: str, error: bytes | None = None) -> None:
         name = self._run.info["initializer_name"]

@@ -119,6 +119,10 @@ class Slot:
         The worker has been initialized, if that is wanted.
     raised : bytes
         What the initializer has raised, pickled.
+    was_ready : bool
+        Some worker in this slot has been initialized.
+    failures : int
+        Workers in a row that could not be initialized.
     """
 
     def __init__(self, number: int, run: RunDirectory, element: str, prints_to_file: bool) -> None:
@@ -131,6 +135,8 @@ class Slot:
         self._left = b""
         self.ready = False
         self.raised = b""
+        self.was_ready = False
+        self.failures = 0
         self._page = mmap(-1, PAGE_BYTES)
         self._packets_in = self._packets_kept = self.outcomes = -1
 
@@ -233,6 +239,8 @@ class Slot:
         if cut and cut[0][1] == READY:
             self.raised = cut.pop(0)[3][ENTRY_SIZE:]
             self.ready = not self.raised
+            self.was_ready = self.was_ready or self.ready
+            self.failures = 0 if self.ready else self.failures + 1
         return [self._outcome(*each) for each in cut]
 
     def _read(self) -> bytes:

@@ -141,7 +141,9 @@ class Worker:
         raised = b""
         try:
             pickled = patiently(lambda: self._function_bytes(bytes.fromhex(digest)))
+            task.begin_loading(True)
             initializer, arguments = pickling.loads(pickled)
+            task.begin_loading(False)
             initializer(*arguments)
         except BaseException as error:  # a SystemExit is no reason to end without a word
             raised = pickling.shortened(pickled_error(error), RAISED_BYTES)
@@ -187,11 +189,13 @@ class Worker:
         printed = self._printed()
         start, clock = time.time(), time.perf_counter()
         loading: str | None = "the function"
+        task.begin_loading(True)
         try:
             function = self._function(batch.digest)
             loading = "the item"
             argument = pickling.loads(item)
             loading = None
+            task.begin_loading(False)
             seed, index_in_call = batch.seed, batch.index_in_call(index)
             task.begin(Task(index_in_call, share.attempt, self._slot, seed))
             if batch.call == MAP:
@@ -210,6 +214,7 @@ class Worker:
         else:
             outcome, body = pickled_value(value)
         seconds = time.perf_counter() - clock
+        task.begin_loading(False)
         task.begin(None)
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the task forked and that came back into our loop

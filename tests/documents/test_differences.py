@@ -141,6 +141,18 @@ with Pool(1) as pool:
     assert on_both(script, tmp_path) == [["[10]", "[10]"], ["[10]", "[30]"]]
 
 
+@shows("Strings have other hashes in workers than in your program")
+def test_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with cpython(2) as forks:
+        assert set(forks.map(hash, ["text"] * 4, 1)) == {hash("text")}
+    with ours(2, maxtasksperchild=1) as pool:
+        (found,) = set(pool.map(hash, ["text"] * 4, 1))
+        assert found != hash("text")
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    with ours(1) as one, ours(1) as other:
+        assert one.map(hash, ["text"]) == other.map(hash, ["text"])
+
+
 @shows("A global that a task has set stays set in its worker")
 def test_globals_that_tasks_set(tmp_path: Path) -> None:
     script = """
@@ -486,6 +498,17 @@ def test_callbacks_that_take_long(pool: pypool.Pool) -> None:
     assert not handle.ready()
     go_on.set()
     assert handle.get(PATIENCE) == 1
+
+
+@shows("A module that makes a pool when it is imported")
+def test_modules_that_make_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "makes_a_pool.py").write_text(
+        "import pypool\n\n\ndef same(item):\n    return item\n\n\n"
+        "with pypool.local.Pool(1) as pool:\n    pool.map(same, [1])\n"
+    )
+    with pytest.raises(pypool.PoolError, match="Guard what the module runs"):
+        import makes_a_pool  # noqa: F401
 
 
 @shows("What an iterable raises is raised")

@@ -52,8 +52,8 @@ def test_after_terminate_none_is_called() -> None:
     assert done == ["then"]
 
 
-def test_without_a_thread_the_rest_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interpreter that is about to end starts none."""
+def test_without_a_thread_they_are_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be none left, and an interpreter that is about to end starts none."""
 
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -62,8 +62,42 @@ def test_without_a_thread_the_rest_is_done(monkeypatch: pytest.MonkeyPatch) -> N
     callbacks = Callbacks()
     done: list[str] = []
     callbacks.post(done.append, "callback", lambda: done.append("then"))
+    callbacks.post(done.append, "more")
+    callbacks.join()
+    assert done == ["callback", "then", "more"]
+
+
+def test_a_hook_that_raises_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's own, or the usual one with a closed standard error."""
+
+    def hook(_: Any) -> None:
+        raise ValueError("in the hook")
+
+    monkeypatch.setattr(threading, "excepthook", hook)
+    callbacks = Callbacks()
+    done: list[str] = []
+    callbacks.post(lambda _: 1 / 0, None, lambda: done.append("then"))
     callbacks.join()
     assert done == ["then"]
+
+
+def test_many_may_post_at_once() -> None:
+    """There is one thread all the same."""
+    callbacks = Callbacks()
+    called: list[threading.Thread] = []
+    threads = [
+        threading.Thread(
+            target=callbacks.post, args=(lambda _: called.append(threading.current_thread()), 0)
+        )
+        for _ in range(50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    callbacks.join()
+    assert len(called) == 50
+    assert len(set(called)) == 1
 
 
 def test_a_callback_may_wait_for_the_end() -> None:

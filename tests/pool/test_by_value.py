@@ -370,3 +370,117 @@ def test_arguments_of_the_program_are_seen(driver: Driver) -> None:
             print(pool.map(look, [0]) == [(sys.argv[1:], __file__)])
         """
     assert driver.run(program) == "True\n"
+
+
+def test_what_decorators_of_the_library_make_in_main_can_be_used(driver: Driver) -> None:
+    """By functions that are mapped, mapped themselves, and as attributes of classes."""
+    output = driver.run(
+        """
+        import functools, typing
+
+        @functools.lru_cache(maxsize=None)
+        def fibonacci(n):
+            return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+        @functools.cache
+        def loaded(name):
+            return name.upper()
+
+        def use(name):
+            return loaded(name), loaded.cache_info().hits > 0
+
+        class Table:
+            def __init__(self, rows):
+                self.rows = rows
+
+            @functools.cached_property
+            def total(self):
+                return sum(self.rows)
+
+        def total(table):
+            return table.total, Table([5]).total
+
+        Identity = typing.NewType("Identity", int)
+
+        def identify(n: Identity) -> Identity:
+            return Identity(n + 1)
+
+        @functools.singledispatch
+        def kind(item):
+            return "object"
+
+        @kind.register
+        def _(item: int):
+            return "int"
+
+        def use_kind(item):
+            return kind(item)
+
+        with POOL as pool:
+            print(pool.map(fibonacci, [10, 50]))
+            print(pool.map(loaded, ["a", "b"]))
+            print(any(hit for _, hit in pool.map(use, ["c"] * 40, 20)))
+            print(pool.map(total, [Table([1, 2])]))
+            print(pool.map(identify, [1]), pool.map(Identity, [2]))
+            print(pool.map(kind, [1, "a"]), pool.map(use_kind, [1, "a"]))
+        """
+    )
+    assert output.splitlines() == [
+        "[55, 12586269025]",
+        "['A', 'B']",
+        "True",
+        "[(3, 5)]",
+        "[2] [2]",
+        "['int', 'object'] ['int', 'object']",
+    ]
+
+
+def test_attributes_of_functions_are_kept_in_the_worker(driver: Driver) -> None:
+    """What the initializer has set on them, though they are sent again."""
+    output = driver.run(
+        """
+        def begin(value):
+            work.value = value
+
+        def work(number):
+            return work.value + number
+
+        def other(number):
+            return work(number) + 100
+
+        options = {}
+        made = POOL
+        if made._runner.work_dir:
+            options["work_dir"] = made._runner.work_dir
+        with type(made)(2, begin, (10,), **options) as pool:
+            print(pool.map(work, range(3)), pool.map(other, range(3)), pool.map(work, range(2)))
+            work.mark = 7
+            print(pool.map(lambda n: (work.mark, work.value), [0]))
+        """
+    )
+    assert output.splitlines() == ["[10, 11, 12] [110, 111, 112] [10, 11]", "[(7, 10)]"]
+
+
+def test_what_was_changed_in_place_in_the_worker_stays(driver: Driver) -> None:
+    """Also when the program changes its own: that is not seen then, as by a fork."""
+    output = driver.run(
+        """
+        shared = {}
+
+        def begin(value):
+            shared["X"] = value
+
+        def work(number):
+            return shared["X"] + number, sorted(shared)
+
+        options = {}
+        made = POOL
+        if made._runner.work_dir:
+            options["work_dir"] = made._runner.work_dir
+        with type(made)(1, begin, (10,), **options) as pool:
+            print(pool.map(work, [1]))
+            shared["Y"] = 1
+            print(pool.map(work, [2]))
+        """
+    )
+    assert output.splitlines() == ["[(11, ['X'])]", "[(12, ['X'])]"]

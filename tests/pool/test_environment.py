@@ -10,6 +10,7 @@ from pypool.engine.variables import THREADS
 
 from . import tasks
 from .conftest import MakePool
+from .scripts import Driver
 
 CLUSTERS = [pytest.param("shell"), pytest.param("slurm", marks=pytest.mark.slurm)]
 on_local_and_clusters = pytest.mark.parametrize(
@@ -138,3 +139,52 @@ def test_the_driver_keeps_its_threads(make_pool: MakePool) -> None:
     """Its environment is its own."""
     seen(make_pool, "OMP_NUM_THREADS", cpus=2, env={"MY_OWN": "1"})
     assert not {"MY_OWN", *THREADS} & os.environ.keys()
+
+
+def test_strings_have_the_same_hash_in_all_workers(make_pool: MakePool) -> None:
+    """So that parts which are made by hashes fit together."""
+    pool = make_pool(maxtasksperchild=1)
+    found = pool.map(hash, ["some string"] * 12, 1)
+    assert len(set(found)) == 1
+
+
+def test_python_is_optimized_as_the_program(driver: Driver) -> None:
+    """Modules that workers import have their assertions or not, as the program's own."""
+    driver.file("checks.py").write_text("def check(_):\n    assert False\n")
+    program = """
+        import checks
+
+        with POOL as pool:
+            print(pool.map(checks.check, [1]))
+        """
+    script = driver.file("optimized.py")
+    script.write_text(driver.text(program))
+    process = driver.start(program, "-O", script.name)
+    output, errors = process.communicate(timeout=60)
+    assert output == "[None]\n", errors
+
+
+def test_a_module_that_maps_when_imported_is_told(driver: Driver) -> None:
+    """Workers import it as well: without an end, if nobody stopped them."""
+    driver.file("unguarded.py").write_text(
+        driver.text(
+            """
+            def work(number):
+                return number
+
+            with POOL as pool:
+                RESULT = pool.map(work, range(3))
+            """
+        )
+    )
+    output = driver.run(
+        """
+        import pypool
+
+        try:
+            import unguarded
+        except pypool.PoolError as error:
+            print(error)
+        """
+    )
+    assert 'if __name__ == "__main__"' in output

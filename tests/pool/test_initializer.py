@@ -119,6 +119,40 @@ def test_one_that_ends_its_process_is_an_error(make_pool: MakePool) -> None:
         pool.map(tasks.square, [1])
 
 
+def fails_once(directory: str) -> None:
+    number = len(list(Path(directory).glob("worker*")))
+    Path(directory, f"worker{number}").touch()
+    if number == 5:
+        raise OSError("this once")
+
+
+def test_one_failure_where_it_has_worked_costs_nothing(
+    make_pool: MakePool, shared_dir: Path
+) -> None:
+    """The next worker tries."""
+    pool = make_pool(
+        processes=1, initializer=fails_once, initargs=(str(shared_dir),), maxtasksperchild=1
+    )
+    assert pool.map(tasks.square, range(12)) == [n * n for n in range(12)]
+    assert (shared_dir / "worker12").exists()
+
+
+def works_at_first(directory: str) -> None:
+    try:
+        Path(directory, "first").touch(exist_ok=False)
+    except FileExistsError:
+        raise OSError("no more") from None
+
+
+def test_failing_again_and_again_is_an_error(make_pool: MakePool, shared_dir: Path) -> None:
+    """Though it worked once."""
+    pool = make_pool(
+        processes=1, initializer=works_at_first, initargs=(str(shared_dir),), maxtasksperchild=1
+    )
+    with pytest.raises(InitializerError, match="no more"):
+        pool.map(tasks.square, range(3))
+
+
 def test_it_is_pickled_when_the_pool_is_made(make_pool: MakePool) -> None:
     """What cannot be sent is said there; what is changed later has no effect."""
     with pytest.raises(TypeError, match="pickle"):

@@ -51,17 +51,38 @@ def test_four_items_for_each_worker_are_ahead(
 
 
 @pytest.mark.parametrize(
-    ("chunksize", "buffersize", "ahead"), [(1, 3, 3), (50, None, 100), (5, 2, 5)]
+    ("chunksize", "buffersize", "ahead"), [(1, 3, 3), (3, 5, 3), (3, 6, 6), (5, 2, 5)]
 )
 def test_the_bound_can_be_given(
-    make_pool: MakePool, chunksize: int, buffersize: int | None, ahead: int
+    make_pool: MakePool, chunksize: int, buffersize: int, ahead: int
 ) -> None:
-    """Two chunks at least if it is not, and one if it is."""
+    """Whole chunks are taken as far as it allows, and one at least."""
     numbers = Endless()
     results = make_pool().imap(tasks.square, numbers, chunksize, buffersize=buffersize)
     assert numbers.settled() == ahead
     assert [next(results) for _ in range(200)] == [n * n for n in range(200)]
-    assert numbers.settled() <= 200 + ahead
+    assert numbers.settled() <= 200 + max(buffersize, chunksize)
+
+
+def test_of_chunks_two_are_ahead_for_each_worker(make_pool: MakePool, backend: str) -> None:
+    """Else workers would have nothing to do."""
+    numbers = Endless()
+    results = make_pool().imap(tasks.square, numbers, 50)
+    assert numbers.settled() == 2 * 50 * SIZES[backend]
+    assert next(results) == 0
+
+
+@pytest.mark.parametrize("method", ["map", "imap", "imap_unordered"])
+def test_chunks_keep_all_workers_busy(
+    make_pool: MakePool, shared_dir: Path, backend: str, method: str
+) -> None:
+    """Chunks of a hundred, each of which waits until all workers are at one."""
+    count = SIZES[backend]
+    place = shared_dir / "meeting"
+    place.mkdir()
+    items = [(str(place), n // 100, count) if n % 100 == 0 else None for n in range(100 * count)]
+    pids = list(getattr(make_pool(), method)(tasks.meet_or_not, items, 100))
+    assert len({pid for pid in pids if pid}) == count
 
 
 @pytest.mark.parametrize(("name", "value"), [("chunksize", 0), ("buffersize", 0)])

@@ -277,3 +277,25 @@ def test_a_variable_makes_every_pool_serial(monkeypatch: pytest.MonkeyPatch) -> 
     with pypool.Pool(4, queue="long", memory="4G", cpus=2) as pool:
         assert "pypool.serial.Pool" in repr(pool)
         assert set(pool.map(tasks.worker, range(5))) == {os.getpid()}
+
+
+def test_join_runs_what_is_left_of_lazy_calls(pool: pypool.Pool) -> None:
+    """Also of those whose iterator was thrown away; results can be had afterwards."""
+    ran: list[int] = []
+    held = pool.imap(ran.append, [1, 2])
+    pool.imap_unordered(ran.append, [3, 4])
+    assert not ran
+    pool.close()
+    pool.join()
+    assert ran == [1, 2, 3, 4]
+    assert list(held) == [None, None]
+
+
+def test_terminate_ends_lazy_calls(pool: pypool.Pool) -> None:
+    """What was not run is not run any more."""
+    results = pool.imap(abs, [-1, -2])
+    assert next(results) == 1
+    pool.terminate()
+    with pytest.raises(pypool.PoolError, match="terminated"):
+        next(results)
+    assert list(results) == []

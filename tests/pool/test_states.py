@@ -176,6 +176,44 @@ def test_nothing_piles_up(make_pool: MakePool) -> None:
     assert (tasks.count_of("/proc/self/fd"), threading.active_count()) == before
 
 
+@pytest.mark.parametrize("end", ["close", "terminate"])
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize("method", ["map", "starmap", "apply", "imap"])
+def test_a_pool_that_is_ended_during_a_call(
+    make_pool: MakePool, end: str, warm: bool, method: str
+) -> None:
+    """By a signal handler or another thread while arguments are pickled: nobody waits for ever."""
+    pool = make_pool(processes=1)
+    if warm:
+        pool.map(tasks.square, [1])
+    ending = EndsWhenPickled(pool, end)
+    argument: Any = (ending,) if method == "apply" else [(ending,)]
+    told = ""
+    try:
+        found = getattr(pool, method)(tasks.same, argument)
+        found = list(found) if method == "imap" else found
+    except (ValueError, PoolError) as error:
+        told = str(error)
+    came_through = not told and end == "close"
+    assert came_through or "not running" in told or "terminated" in told
+    pool.close()
+    pool.join()
+
+
+class EndsWhenPickled:
+    """Closes or terminates the pool in the middle of a call, and waits for its end."""
+
+    def __init__(self, pool: Pool, end: str) -> None:
+        self.pool = pool
+        self.end = end
+
+    def __reduce__(self) -> Any:
+        getattr(self.pool, self.end)()
+        if threading.current_thread() is threading.main_thread():
+            self.pool.join()
+        return int, ()
+
+
 def test_terminate_tells_other_threads(make_pool: MakePool, shared_dir: Path) -> None:
     """A thread that is inside `map` when another one terminates the pool gets an error."""
     begun = shared_dir / "begun"

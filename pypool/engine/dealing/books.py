@@ -150,6 +150,11 @@ class ShareBook:
     since: float
     silent: Ranges
 
+    @property
+    def chunks(self) -> int:
+        """How many slots its tasks can keep busy."""
+        return -(-len(self.silent) // self.batch.chunk)
+
 
 @dataclass(slots=True)
 class AgentBook:
@@ -219,8 +224,8 @@ class AgentBook:
 
     @property
     def idle_slots(self) -> int:
-        """Slots without a task, as far as it has told."""
-        return max(self.slots - self.in_hand, 0)
+        """Slots without a task, as far as it has told: a chunk keeps one slot busy."""
+        return max(self.slots - sum(share.chunks for share in self.shares.values()), 0)
 
     @property
     def has_spare(self) -> bool:
@@ -229,16 +234,17 @@ class AgentBook:
         for share in self.shares.values():
             if free <= 0:
                 return True
-            free -= len(share.silent)
+            free -= share.chunks
         return False
 
     def unbegun(self) -> Iterator[tuple[ShareBook, int]]:
         """Its shares, each with how many tasks of it cannot have begun."""
         free = self.slots
         for share in self.shares.values():
-            count = len(share.silent)
-            yield share, max(count - max(free, 0), 0)
-            free -= count
+            chunks = share.chunks
+            unbegun = max(chunks - max(free, 0), 0) * share.batch.chunk
+            yield share, min(unbegun, len(share.silent))
+            free -= chunks
 
     def was_heard(self, now: float) -> None:
         self.heard = now

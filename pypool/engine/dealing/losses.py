@@ -1,5 +1,8 @@
 """What the loss of an element means for the tasks in its agent's hands."""
 
+from collections.abc import Iterator
+from itertools import groupby, islice
+
 from pypool.engine.dealing.books import AgentBook, ShareBook
 from pypool.engine.dealing.estimates import Estimates
 from pypool.engine.dealing.sizes import at_work_at_most
@@ -13,15 +16,29 @@ BLAMELESS_ENDS = frozenset({"preempted", "node failure"})
 
 
 def suspects(agent: AgentBook, estimates: Estimates, agents: int) -> list[tuple[ShareBook, int]]:
-    """Open tasks in the agent's hands that may have been running: those dealt first."""
+    """Open tasks in the agent's hands that may have been running: those dealt first.
+
+    Of a chunk its first ones, and so for as many chunks as slots may have been given.
+    """
     found: list[tuple[ShareBook, int]] = []
+    chunks = 0
     for share in agent.shares.values():
         limit = at_work_at_most(agent, estimates.get(share.batch.function), agents)
-        for first, last in share.silent:
-            for begin, end in share.batch.open_in(first, last):
-                some = range(begin, min(end, begin + limit - len(found)))
-                found += [(share, index) for index in some]
+        if share.batch.chunk == 1:
+            indexes = islice(_open_tasks(share), max(limit - len(found), 0))
+            found += [(share, index) for index in indexes]
+            continue
+        for _, chunk in groupby(_open_tasks(share), key=lambda i: i // share.batch.chunk):
+            chunks += 1
+            if chunks <= limit:
+                found += [(share, index) for index in islice(chunk, limit // agent.slots)]
     return found
+
+
+def _open_tasks(share: ShareBook) -> Iterator[int]:
+    for first, last in share.silent:
+        for begin, end in share.batch.open_in(first, last):
+            yield from range(begin, end)
 
 
 def costs_an_attempt(how: str, seconds: float, limit: float | None) -> bool:

@@ -34,7 +34,7 @@ def share_size(
         How many play.
     """
     fair = part * agent.slots
-    idle = agent.idle_slots
+    idle = agent.idle_slots * batch.chunk
     if seconds is None:
         count = ceil(max(fair / 2, min(fair, idle)))
     else:
