@@ -9,9 +9,11 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import CodeType
     from typing import Any
 
 loads = pickle.loads
@@ -55,6 +57,31 @@ def dumps_given(obj: Any, what: str) -> bytes:
         return dumps(obj)
     except Exception as error:
         raise CannotPickle(error, what) from error
+
+
+def guilty_global(function: Any) -> str | None:
+    """The first of the names that a function uses whose value cannot be sent."""
+    inner = getattr(function, "func", function)  # functools.partial
+    inner = getattr(inner, "__func__", inner)  # a method
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        return None
+    held = {name: inner.__globals__.get(name) for name in _names(code)}
+    for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=False):
+        with suppress(ValueError):  # it is empty
+            held[name] = cell.cell_contents
+    for name, value in held.items():
+        try:
+            dumps(value)
+        except Exception:
+            return name
+    return None
+
+
+def _names(code: CodeType) -> list[str]:
+    """What it looks up by name, with the functions in it."""
+    inner = (each for each in code.co_consts if hasattr(each, "co_names"))
+    return [*code.co_names, *(name for each in inner for name in _names(each))]
 
 
 def dumps_items(items: Iterable[Any]) -> list[bytes]:

@@ -31,6 +31,10 @@ class Callbacks:
     ) -> None:
         """Has `callback` called with `value`, and then `then`, after all that was posted before."""
         self._jobs.put((callback, value, then))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Starts the thread, unless there is one."""
         if self._begun.acquire(blocking=False):
             thread = threading.Thread(target=self._live, name="pypool-callbacks", daemon=True)
             try:
@@ -55,6 +59,8 @@ class Callbacks:
         self._jobs.put(None)
         thread.join()
         self._begun.release()
+        if not self._jobs.empty():  # posted just now
+            self._begin()
 
     def _live(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -104,7 +104,13 @@ class Sender:
         self, kind: int, function: Callable[..., Any], chunk: int, seed: bytes, handle: Handle
     ) -> Call:
         name = pickling.function_name(function)
-        pickled = pickling.dumps_given(function, f"{name}, with the globals that it uses,")
+        try:
+            pickled = pickling.dumps_given(function, f"{name}, with the globals that it uses,")
+        except pickling.CannotPickle as trouble:
+            guilty = pickling.guilty_global(function)
+            if guilty is not None:
+                pickling.add_note(trouble.error, f"pypool: because of {guilty}")
+            raise
         digest = hashlib.sha256(pickled).digest()
         return Call(kind, pickled, digest, name, chunk, handle, seed)
 

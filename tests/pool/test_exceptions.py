@@ -267,6 +267,7 @@ def test_a_function_that_cannot_be_pickled_is_told_with_the_results(pool: Pool) 
         with pytest.raises((TypeError, pickle.PicklingError), match="pickle") as caught:
             handle.get(60)
         assert "with the globals that it uses, cannot be sent" in notes_of(caught.value)
+        assert "because of lock" in notes_of(caught.value)
 
 
 def test_an_item_that_cannot_be_loaded(pool: Pool) -> None:
