@@ -305,8 +305,9 @@ def test_elements_are_large_but_few_workers_are_left_over(
 def test_threads_are_as_many_as_cpus() -> None:
     """Of each worker, not of the element; and only if CPUs were asked for."""
     found = variables(options(cpus=3, workers_per_element=4, env={"A": "b"}), {})
+    assert found.pop("PYTHONHASHSEED").isdigit()
     assert found == dict.fromkeys(THREADS, "3") | {"A": "b"}
-    assert variables(options(), {}) == {}
+    assert variables(options(), {"PYTHONHASHSEED": "7"}) == {}
 
 
 def test_threads_that_the_user_has_set_stay() -> None:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,10 +108,16 @@ def interrupted(process: subprocess.Popen[str]) -> str:
 WITH_BLOCKS = [page for page in PAGES if blocks(page, "python")]
 
 
-def pages_on(scheduler: str) -> list[Path]:
-    """Pages that speak of a scheduler; the tutorial has tests of its own."""
+LIBRARIES = {"dynesty", "emcee", "scipy"}
+
+
+def pages_on(scheduler: str) -> list[Any]:
+    """Pages that speak of a scheduler; the tutorial has tests of its own.
+
+    Those on libraries take long, and so do the tests of these (`make test-libraries`).
+    """
     return [
-        page
+        pytest.param(page, marks=pytest.mark.slow if page.stem in LIBRARIES else ())
         for page in WITH_BLOCKS
         if f"pypool.{scheduler}" in script(page) and page.parent.name != "tutorial"
     ]

@@ -55,7 +55,11 @@ POOLS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "sge": lambda: pypool.sge.Pool(3),
 }
 NAMES = [
-    *sorted(set(POOLS) - {"slurm", "sge"}),
+    "local",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("multiprocessing", "serial", "shell")
+    ),
     pytest.param("slurm", marks=pytest.mark.slurm),
     pytest.param("sge", marks=pytest.mark.sge),
 ]
