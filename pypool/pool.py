@@ -262,16 +262,15 @@ class Pool:
         PoolError
             If tasks were lost, or none could be run.
         """
-        new_result = partial(
-            MapResult,
-            callback=None,
-            error_callback=None,
-            post=self._runner.post,
-            holds=self,
+        return self._map(
+            MAP,
+            func,
+            iterable,
+            chunksize,
+            seed,
             each=callback,
             return_exceptions=return_exceptions,
-        )
-        return self._map(MAP, func, iterable, chunksize, seed, new_result).get()
+        ).get()
 
     def map_async(
         self,
@@ -285,15 +284,16 @@ class Pool:
         seed: Seed | None = None,
     ) -> MapResult[R]:
         """As `map`, but returns a handle at once; `callback` gets the list of all results."""
-        new_result = partial(
-            MapResult,
-            callback=callback,
-            error_callback=error_callback,
-            post=self._runner.post,
-            holds=self,
+        return self._map(
+            MAP,
+            func,
+            iterable,
+            chunksize,
+            seed,
+            callback,
+            error_callback,
             return_exceptions=return_exceptions,
         )
-        return self._map(MAP, func, iterable, chunksize, seed, new_result)
 
     def starmap(
         self,
@@ -321,15 +321,16 @@ class Pool:
         seed: Seed | None = None,
     ) -> MapResult[R]:
         """As `starmap`, but returns a handle at once; `callback` gets the list of all results."""
-        new_result = partial(
-            MapResult,
-            callback=callback,
-            error_callback=error_callback,
-            post=self._runner.post,
-            holds=self,
+        return self._map(
+            STARMAP,
+            func,
+            iterable,
+            chunksize,
+            seed,
+            callback,
+            error_callback,
             return_exceptions=return_exceptions,
         )
-        return self._map(STARMAP, func, iterable, chunksize, seed, new_result)
 
     def _map(
         self,
@@ -338,10 +339,18 @@ class Pool:
         iterable: Iterable[Any],
         chunksize: int | None,
         seed: Seed | None,
-        new_result: Callable[[int], MapResult[Any]],
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        **how: Any,
     ) -> MapResult[Any]:
+        """A map by any of these methods; `how` its results are to be handed out."""
         self._check_running()
         chunk = 0 if chunksize is None else at_least_one("chunksize", chunksize)
+        post = self._runner.post
+
+        def new_result(count: int) -> MapResult[Any]:
+            return MapResult(count, callback, error_callback, post, holds=self, **how)
+
         return self._runner.map(kind, func, iterable, chunk, packed(seed), new_result)
 
     def imap(
