@@ -99,6 +99,8 @@ class BatchReader:
     """
 
     def __init__(self, fd: int, mark: bytes, number: int, offset: int) -> None:
+        if offset > os.fstat(fd).st_size:
+            raise BatchDamaged(f"batch {number} is not whole at byte {offset} of its file")
         scanner = records.Scanner(mark)
         record = scanner.record_at(os.pread(fd, HEAD_BYTES, offset), 0) or scanner.record_at(
             os.pread(fd, records.FRAME_LIMIT, offset), 0
@@ -107,8 +109,12 @@ class BatchReader:
             raise BatchDamaged(f"batch {number} is not whole at byte {offset} of its file")
         self.number = number
         head = record.payload
+        if len(head) < META.size:
+            raise BatchDamaged(f"batch {number}: its head is damaged")
         self.call, self.count, self.digest, parts = META.unpack_from(head)
         seed = META.size + PART.size * parts
+        if not parts or seed > len(head):
+            raise BatchDamaged(f"batch {number}: its head is damaged")
         self._parts = list(PART.iter_unpack(head[META.size : seed]))
         self.seed = head[seed:]
         self._fd = fd
@@ -124,6 +130,8 @@ class BatchReader:
 
     def items(self, first: int, last: int) -> list[bytes]:
         """The pickled items first, ..., last - 1."""
+        if not first <= last <= self.count:
+            raise BatchDamaged(f"batch {self.number} has {self.count} items, not {last}")
         offsets = self._table("Q", self._offsets + _OFFSET * first, last - first + 1)
         checks = self._table("I", self._checks + _CHECK * first, last - first)
         start, end = offsets[0], offsets[-1]

@@ -10,9 +10,11 @@ a later life, and stops.
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from pypool.rundir import names, records
 from pypool.rundir.records import Record
+from pypool.rundir.trouble import naming
 
 READ_LIMIT = 8 << 20
 WRITE_LIMIT = 128 << 10
@@ -117,6 +119,9 @@ class FileWriter:
         return group
 
     def _append(self, group: bytes, sync: bool) -> None:
+        naming(self.name, lambda: self._try_to_append(group, sync))
+
+    def _try_to_append(self, group: bytes, sync: bool) -> None:
         fd = self._open(self.name, os.O_RDWR)
         try:
             self._check_ours(fd, group if self._begun else b"")
@@ -127,7 +132,8 @@ class FileWriter:
             if sync:
                 os.fsync(fd)
         except BaseException:
-            os.close(fd)
+            with suppress(OSError):
+                os.close(fd)
             raise
         os.close(fd)
 
@@ -181,7 +187,10 @@ class FileReader:
         return found
 
     def _new_bytes(self) -> bytes:
-        fd = self._reopen()
+        return naming(self.name, self._try_to_read)
+
+    def _try_to_read(self) -> bytes:
+        fd = self._open(self.name, os.O_RDONLY)
         try:
             size = os.fstat(fd).st_size
             if size <= self.offset:
@@ -189,14 +198,6 @@ class FileReader:
             return os.pread(fd, min(size - self.offset, READ_LIMIT), self.offset)
         finally:
             os.close(fd)
-
-    def _reopen(self) -> int:
-        try:
-            return self._open(self.name, os.O_RDONLY)
-        except OSError as error:
-            if error.errno != errno.ESTALE:
-                raise
-            return self._open(self.name, os.O_RDONLY)
 
 
 class OutboxWriter:
@@ -275,7 +276,11 @@ class OutboxReader:
     def read(self) -> list[Record]:
         found = self._file.read()
         while found and found[-1].kind == records.CONTINUED:
-            self.part = found.pop().key
+            part = found.pop().key
+            if part != self.part + 1:  # or it might be read in circles
+                self.scanner.pass_over(records.HEADER_SIZE)
+                break
+            self.part = part
             self._file.name = names.outbox(self._element, self.part)
             self._file.offset = 0
             try:

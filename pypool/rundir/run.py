@@ -1,7 +1,8 @@
 """The run directory: made, opened, and reached through one descriptor.
 
 It is a real directory of ours with mode 0700. It is opened once and checked by its descriptor;
-everything in it is opened relative to that, without following links.
+everything in it is opened relative to that, without following links, and used only if it is a
+regular file of the same owner without a second name.
 """
 
 from __future__ import annotations
@@ -12,15 +13,22 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from pypool.errors import RunDirectoryError
 from pypool.rundir import names, records
+from pypool.rundir.trouble import naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A FIFO is not waited for: what was opened is looked at before it is used."""
+
+INFO_LIMIT = 16 << 20
+"""`run.json` is never so long."""
 
 
 def check_parents(path: str) -> None:
@@ -57,6 +65,7 @@ def prepare_work_dir(work_dir: str) -> None:
     try:
         check_parents(os.path.dirname(work_dir))
         os.mkdir(work_dir, 0o700)
+        os.chmod(work_dir, 0o700)  # a umask may take rights from its owner
     except FileExistsError:
         if not os.path.isdir(work_dir):
             raise RunDirectoryError(
@@ -69,14 +78,22 @@ def prepare_work_dir(work_dir: str) -> None:
         ) from None
     except OSError as error:
         raise RunDirectoryError(f"work_dir {work_dir} cannot be made: {error.strerror}.") from error
-    check_parents(work_dir)
+    try:
+        check_parents(work_dir)
+    except OSError as error:
+        raise unusable(work_dir, error) from error
     if not os.access(work_dir, os.W_OK | os.X_OK):
         raise RunDirectoryError(f"work_dir {work_dir} cannot be written by this user.")
 
 
+def stamp() -> str:
+    """What tells runs apart."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
+
+
 def is_run_name(name: str) -> bool:
-    """Whether a directory of this name may be a run, as `RunDirectory.create` calls them."""
-    return re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", name) is not None
+    """Whether a directory of this name may be a run without a name, or a named one set aside."""
+    return re.fullmatch(r"(?:[A-Za-z][\w.-]*\.)?\d{8}-\d{6}-[0-9a-f]{8}", name) is not None
 
 
 class RunDirectory:
@@ -92,63 +109,166 @@ class RunDirectory:
         The magic of this run's records.
     keeps : bool
         No file is removed one by one.
+    life : int
+        Of the driver that has opened it, or of the one that asked for the element which serves it.
     """
 
     keeps = False
+    _umask_is_strict = False
+    life = 1
 
     def __init__(self, path: str, fd: int, info: dict[str, Any]) -> None:
         self.path = path
         self.info = info
         self.mark = records.magic(bytes.fromhex(info["nonce"]))
         self._fd = fd
+        self._owner = os.fstat(fd).st_uid
+
+    @property
+    def named(self) -> bool:
+        """It outlives its driver, and can be resumed."""
+        return self.info.get("name") is not None
 
     @classmethod
-    def create(cls, work_dir: str, info: dict[str, Any], prefix: str = "") -> RunDirectory:
-        """Makes a new run in `work_dir`, with all that is there before the first element."""
+    def create(
+        cls, work_dir: str, info: dict[str, Any], prefix: str = "", name: str | None = None
+    ) -> RunDirectory:
+        """Makes a new run in `work_dir`, with all that is there before the first element.
+
+        Raises
+        ------
+        FileExistsError
+            If there is something with that `name`.
+        RunDirectoryError
+            If it cannot be made.
+        """
         nonce = os.urandom(5).hex()
-        name = f"{prefix}{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
-        path = os.path.join(work_dir, name)
+        path = os.path.join(work_dir, f"{prefix or (f'{name}.' if name else '')}{stamp()}")
         run = None
         try:
             os.mkdir(path, 0o700)
+            strict = os.lstat(path).st_mode & 0o700 != 0o700
+            os.chmod(path, 0o700)  # a umask may take rights from its owner
             run = cls(path, _open_ours(path), {"format": names.FORMAT, "nonce": nonce} | info)
-            for name in (names.FUNCTIONS, names.BATCHES, names.ELEMENTS, names.SCHEDULER):
-                run.make_directory(name)
-            for name in (names.DRIVER, names.JOURNAL):
-                run.make_file(name)
+            run._umask_is_strict = strict
+            for part in (names.FUNCTIONS, names.BATCHES, names.ELEMENTS, names.SCHEDULER):
+                run.make_directory(part)
+            for part in (names.DRIVER, names.JOURNAL):
+                run.make_file(part)
             run.write(names.RUN_INFO, [json.dumps(run.info, indent=1).encode()], sync=True)
+            if name is not None:  # under its name it is whole from the first moment on
+                run.path = os.path.join(work_dir, name)
+                os.rename(path, run.path)
         except OSError as error:
             if run:
+                run.path = path
+                run.remove_tree("")
                 run.close()
+            if name is not None and os.path.lexists(os.path.join(work_dir, name)):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from error
             raise unusable(path, error) from error
         return run
 
     @classmethod
-    def open(cls, path: str) -> RunDirectory:
-        """Opens a run that somebody else made.
+    def open(cls, path: str, life: int = 1) -> RunDirectory:
+        """Opens a run that somebody else made, as the driver of that life has described it.
 
         Raises
         ------
         RunDirectoryError
-            If it is not ours, open to others, or of another format.
+            If it is not ours, open to others, or of another format; or if what should be a
+            directory in it is something else.
         """
         path = os.path.abspath(path)  # with a slash at its end a link would be followed
         fd = _open_ours(path)
         try:
-            info = json.loads(cls(path, fd, {"nonce": ""}).read(names.RUN_INFO))
+            run = cls(path, fd, {"nonce": ""})
+            info = json.loads(run.read(names.run_info(life), 0, INFO_LIMIT))
             if info["format"] == names.FORMAT:
-                return cls(path, fd, info)
+                run = cls(path, fd, info)
         except (OSError, ValueError, LookupError, TypeError) as error:
-            os.close(fd)
+            _close(fd)
             raise RunDirectoryError(f"{path}/{names.RUN_INFO} cannot be read: {error}") from error
-        os.close(fd)
-        raise RunDirectoryError(
-            f"{path} has format {info['format']}, this pypool reads {names.FORMAT}."
-        )
+        if run.info is not info:
+            _close(fd)
+            raise RunDirectoryError(
+                f"{path} has format {info['format']}, this pypool reads {names.FORMAT}."
+            )
+        try:
+            for name in (names.FUNCTIONS, names.BATCHES, names.ELEMENTS, names.SCHEDULER):
+                run.check_directory(name)
+        except OSError as error:
+            _close(fd)
+            raise unusable(path, error) from error
+        return run
+
+    def begin_life(self, life: int, info: dict[str, Any]) -> None:
+        """This process is its driver from now on, and says what agents need to know of it."""
+        self.life = life
+        self.info = {key: self.info[key] for key in ("format", "nonce")} | info
+        with suppress(FileNotFoundError):  # a driver that died before it was heard of
+            os.unlink(names.run_info(life), dir_fd=self._fd)
+        text = json.dumps(self.info, indent=1).encode()
+        self.write(names.run_info(life), [text], sync=True)
 
     def open_file(self, name: str, flags: int) -> int:
-        """A descriptor of the file; new files get mode 0600."""
-        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
+        """A descriptor of the file; new files get mode 0600.
+
+        Raises
+        ------
+        OSError
+            Also if what is there is no regular file, belongs to somebody else, or has a second
+            name. Nothing is read from it or written to it then, and nobody waits.
+        """
+        fd = self._open(name, flags & ~os.O_TRUNC)
+        try:
+            self._check_file(name, found := os.fstat(fd))
+            os.set_blocking(fd, True)  # tasks may inherit it
+            if flags & os.O_CREAT and found.st_mode & 0o777 != 0o600:
+                os.fchmod(fd, 0o600)  # a umask may take rights from its owner
+            if flags & os.O_TRUNC:
+                os.ftruncate(fd, 0)
+        except BaseException:
+            _close(fd)
+            raise
+        return fd
+
+    def _open(self, name: str, flags: int) -> int:
+        try:
+            return os.open(name, flags | ALWAYS, 0o600, dir_fd=self._fd)
+        except BlockingIOError:
+            # This machine exports the disk, and a client's lease on the file has to be called
+            # back, which takes a moment. Only regular files have such a thing.
+            self._check_file(name, os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+            return os.open(name, (flags | ALWAYS) & ~os.O_NONBLOCK, 0o600, dir_fd=self._fd)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            return os.open(name, flags | ALWAYS, 0o600, dir_fd=self._fd)
+
+    def _check_file(self, name: str, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise PermissionError(errno.EPERM, "is no regular file and is not touched", name)
+        if found.st_uid != self._owner:
+            told = f"belongs to user {found.st_uid}, not to {self._owner}, and is not touched"
+            raise PermissionError(errno.EPERM, told, name)
+        if found.st_nlink > 1:
+            told = f"has {found.st_nlink} names (hard links) and is not touched"
+            raise PermissionError(errno.EPERM, told, name)
+
+    def check_directory(self, name: str) -> None:
+        """Refuses a link or another user's directory in the place of one of ours.
+
+        To be called once, by who has not made it: below a directory with mode 0700 nobody else
+        can change it later.
+        """
+        try:
+            found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != self._owner:
+            told = f"is no directory of user {self._owner} and is not touched"
+            raise PermissionError(errno.EPERM, told, name)
 
     def make_file(self, name: str) -> None:
         """An empty file that was not there."""
@@ -156,11 +276,16 @@ class RunDirectory:
 
     def make_directory(self, name: str) -> None:
         os.mkdir(name, 0o700, dir_fd=self._fd)
+        if self._umask_is_strict:
+            os.chmod(name, 0o700, dir_fd=self._fd)
 
     def write(
-        self, name: str, pieces: Iterable[bytes], offset: int = 0, sync: bool = False
+        self, name: str, pieces: Sequence[bytes], offset: int = 0, sync: bool = False
     ) -> None:
         """Writes the pieces one behind the other and closes the file, checked each time."""
+        naming(name, lambda: self._write(name, pieces, offset, sync))
+
+    def _write(self, name: str, pieces: Sequence[bytes], offset: int, sync: bool) -> None:
         fd = self.open_file(name, os.O_WRONLY | os.O_CREAT)
         try:
             for piece in joined(pieces):
@@ -174,25 +299,39 @@ class RunDirectory:
             if sync:
                 os.fsync(fd)
         except BaseException:
-            os.close(fd)
+            _close(fd)
             raise
         os.close(fd)
 
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
         """`size` bytes from `offset` on, or all; fewer if the file ends before."""
+        return naming(name, lambda: self._read(name, offset, size))
+
+    def _read(self, name: str, offset: int, size: int | None) -> bytes:
         fd = self.open_file(name, os.O_RDONLY)
         with os.fdopen(fd, "rb", buffering=0) as file:
+            there = os.fstat(fd).st_size - offset
+            if there <= 0:
+                return b""
             file.seek(offset)
             if size is None:
                 return file.readall()
-            buffer = bytearray(size)
+            buffer = bytearray(min(size, there))  # what is asked for may be a damaged number
             view = memoryview(buffer)
             while view:
                 count = file.readinto(view)
                 if not count:
-                    return bytes(buffer[: size - len(view)])
+                    return bytes(buffer[: len(buffer) - len(view)])
                 view = view[count:]
             return bytes(buffer)
+
+    def tail(self, name: str, size: int) -> bytes:
+        """The last `size` bytes at most: logs may be long."""
+        fd = self.open_file(name, os.O_RDONLY)
+        try:
+            return os.pread(fd, size, max(0, os.fstat(fd).st_size - size))
+        finally:
+            os.close(fd)
 
     def remove(self, name: str) -> None:
         """Removes a file, unless all is kept; one that is gone already is no error."""
@@ -202,10 +341,18 @@ class RunDirectory:
             os.unlink(name, dir_fd=self._fd)
 
     def remove_tree(self, name: str) -> None:
-        """Removes a directory with all that is in it, as far as possible."""
+        """Removes a directory with all that is in it, as far as possible; "" is the run itself.
+
+        What has come to lie at the run's path in its place stays.
+        """
         import shutil
 
-        shutil.rmtree(f"{self.path}/{name}", ignore_errors=True)
+        if name:
+            shutil.rmtree(name, ignore_errors=True, dir_fd=self._fd)
+            return
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self._fd), os.lstat(self.path)):
+                shutil.rmtree(self.path, ignore_errors=True)
 
     def list(self, name: str) -> list[str]:
         """The names in a directory of the run, for removal at its end and nothing else."""
@@ -219,7 +366,7 @@ class RunDirectory:
             os.close(fd)
 
     def close(self) -> None:
-        os.close(self._fd)
+        _close(self._fd)
 
 
 def joined(pieces: Iterable[bytes], limit: int = 1 << 20) -> Iterable[bytes]:
@@ -240,12 +387,33 @@ def unusable(path: str, error: OSError) -> RunDirectoryError:
     """What to tell about an error of the file system."""
     told = f"{path} cannot be used: {error.strerror or error}"
     if error.filename:
-        told += f" ({error.filename})"
+        told += f" ({os.fsdecode(error.filename)})"
+    if error.errno == errno.EDQUOT:
+        told += ". The quota of this user or group is used up (quota -s shows it)"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        room = os.statvfs(os.path.dirname(path) or ".")
-        free = room.f_bavail * room.f_frsize
-        told += f". {free >> 20} MiB and {room.f_favail} files are free for this user there"
+        told += f". {_room(path)}"
     return RunDirectoryError(told + ".")
+
+
+def _room(path: str) -> str:
+    """How much is free where `path` is, or was."""
+    while True:
+        above = os.path.dirname(path) or "."
+        try:
+            room = os.statvfs(above)
+        except OSError as error:
+            if above in (path, ".", "/"):
+                return f"How much is free there is not known: {error.strerror}"
+            path = above
+            continue
+        free = room.f_bavail * room.f_frsize
+        return f"{free >> 20} MiB and {room.f_favail} files are free for this user in {above}"
+
+
+def _close(fd: int) -> None:
+    """Where nothing was written, or the error that counts is known already."""
+    with suppress(OSError):
+        os.close(fd)
 
 
 def _open_ours(path: str) -> int:

@@ -1,0 +1,1 @@
+"""What others, accidents and hostile names may try, and what comes of it: nothing."""
