@@ -3,40 +3,33 @@
 What is refused for good is an end. If the scheduler cannot be reached, the same submission is
 tried again later. If it may have taken the array although its command failed, the queue is asked
 for the token first: twice nothing there, some time apart, before anything is submitted again.
+Even then the first array may turn up later, see `doubles`.
 """
 
-import logging
+from collections.abc import Collection
 
+from pypool.engine.away import Away, Pauses, Seldom
 from pypool.errors import PoolError, SubmitError
 from pypool.schedulers.base import Pending, Scheduler, wait
-
-log = logging.getLogger("pypool")
-
-FIRST_PAUSE = 5.0
-LONGEST_PAUSE = 60.0
-"""Seconds until the next try: doubled each time."""
 
 BETWEEN_EMPTY_ANSWERS = 10.0
 EMPTY_ANSWERS = 2
 """An array was seen to turn up after its command had given up: one look is no evidence."""
 
-SELDOM = 60.0
 
-
-class Seldom:
-    """Says things of one kind, once a minute at most."""
-
-    def __init__(self) -> None:
-        self._not_before = float("-inf")
-
-    def warn(self, now: float, line: str, *words: object) -> None:
-        if now >= self._not_before:
-            self._not_before = now + SELDOM
-            log.warning(line, *words)
+class NeverSubmitted(PoolError):
+    """Twice the queue did not know the token, and nobody submits it again."""
 
 
 class Asking:
     """One array, from its first submission to its job id.
+
+    Parameters
+    ----------
+    avoid : collection of str
+        Nodes on which it is not to run, if the scheduler takes it so.
+    submits : bool
+        Else it has been submitted in an earlier life, or not: it is only looked for.
 
     Attributes
     ----------
@@ -44,35 +37,58 @@ class Asking:
         The scheduler may have taken the array, though it has given no job id.
     ever_in_doubt : bool
         That was so at some time: agents of it may turn up.
+    may_be_double : bool
+        It was submitted again after that.
     """
 
     def __init__(
-        self, scheduler: Scheduler, script: str, token: str, elements: int, notices: Seldom
+        self,
+        scheduler: Scheduler,
+        script: str,
+        token: str,
+        elements: int,
+        away: Away,
+        avoid: Collection[str] = (),
+        submits: bool = True,
     ) -> None:
         self._scheduler = scheduler
-        self._what = (script, token, elements)
+        self._script = script
         self._token = token
-        self._notices = notices
-        self._submitting: Pending[str] | None = scheduler.submit(*self._what)
-        self._finding: Pending[str | None] | None = None
+        self._elements = elements
+        self._avoid = avoid
+        self._away = away
+        self._submits = submits
+        self._submitting: Pending[str] | None = None
+        self._finding: Pending[list[str]] | None = None
         self._next_at = 0.0
-        self._pause = FIRST_PAUSE
+        self._pauses = Pauses()
         self._empty_answers = 0
-        self.in_doubt = False
-        self.ever_in_doubt = False
+        self._refused_nodes = Seldom()
+        self.in_doubt = self.ever_in_doubt = not submits
+        self.may_be_double = False
+        if submits:
+            self._submit()
 
     @property
     def in_command(self) -> bool:
         """A command is running whose end should be noticed soon."""
         return self._submitting is not None or self._finding is not None
 
-    def advance(self, now: float) -> str | None:
-        """The job id, once there is one.
+    def _submit(self) -> None:
+        self.may_be_double = self.ever_in_doubt
+        self._submitting = self._scheduler.submit(
+            self._script, self._token, self._elements, self._avoid
+        )
+
+    def advance(self, now: float) -> list[str]:
+        """The job ids, once there are any: as a rule one.
 
         Raises
         ------
         SubmitError
             If it makes no sense to try the same again.
+        NeverSubmitted
+            If it is not there, and is not to be submitted.
         """
         if self._submitting is not None:
             return self._take_answer(self._submitting, now)
@@ -81,62 +97,77 @@ class Asking:
         if now >= self._next_at and self.in_doubt:
             self._finding = self._scheduler.find(self._token)
         elif now >= self._next_at:
-            self._submitting = self._scheduler.submit(*self._what)
-        return None
+            self._submit()
+        return []
 
-    def _take_answer(self, submitting: Pending[str], now: float) -> str | None:
+    def _take_answer(self, submitting: Pending[str], now: float) -> list[str]:
         if not submitting.done():
-            return None
+            return []
         self._submitting = None
         try:
-            return submitting.value()
+            job = submitting.value()
         except SubmitError as error:
-            if not (error.temporary or error.unclear):
+            if error.temporary or error.unclear:
+                self.in_doubt = error.unclear
+                self.ever_in_doubt |= error.unclear
+                self._empty_answers = 0
+                self._wait(now, error.words or str(error), str(error))
+            elif self._avoid and not error.too_many:
+                self._go_without_choice(now, error)
+            else:
                 raise
-            self.in_doubt = error.unclear
-            self.ever_in_doubt |= error.unclear
-            self._empty_answers = 0
-            self._wait(now, error.words or str(error))
-        return None
+            return []
+        self._away.answered(now)
+        return [job]
 
-    def _take_found(self, finding: Pending[str | None], now: float) -> str | None:
+    def _go_without_choice(self, now: float, error: SubmitError) -> None:
+        """With nodes that are to be left out it is refused, so that they are not left out."""
+        self._refused_nodes.warn(
+            now,
+            "%s takes no array that leaves out %s, where elements ended early: %s; they are not "
+            "left out",
+            self._scheduler.name,
+            ", ".join(sorted(self._avoid)),
+            error.words or str(error),
+        )
+        self._avoid = ()
+        self._submit()
+
+    def _take_found(self, finding: Pending[list[str]], now: float) -> list[str]:
         if not finding.done():
-            return None
+            return []
         self._finding = None
         try:
-            job = finding.value()
+            jobs = finding.value()
         except PoolError as error:
-            self._wait(now, str(error))
-            return None
-        if job is None:
+            self._wait(now, getattr(error, "words", "") or str(error), str(error))
+            return []
+        self._away.answered(now)
+        if not jobs:
             self._empty_answers += 1
+            if self._empty_answers >= EMPTY_ANSWERS and not self._submits:
+                raise NeverSubmitted(f"{self._scheduler.name} does not know {self._token}")
             self.in_doubt = self._empty_answers < EMPTY_ANSWERS
             self._next_at = now + (BETWEEN_EMPTY_ANSWERS if self.in_doubt else 0.0)
-        return job
+        return jobs
 
-    def _wait(self, now: float, words: str) -> None:
-        self._notices.warn(
-            now,
-            "no answer of use from %s: %s; it is asked again in %.0f s, tasks wait",
-            self._scheduler.name,
-            words,
-            self._pause,
-        )
-        self._next_at = now + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+    def _wait(self, now: float, words: str, told: str) -> None:
+        pause = self._pauses.next()
+        self._away.failed(now, words, pause, told)
+        self._next_at = now + pause
 
-    def last_word(self, patience: float) -> str | None:
+    def last_word(self, patience: float) -> list[str]:
         """At the end of the run: waits for the command in flight, and submits nothing more."""
         try:
             if self._submitting is not None:
                 job = wait(self._submitting, patience)
                 self.in_doubt = job is None
-                return job
+                return [] if job is None else [job]
         except SubmitError as error:
             self.in_doubt = error.unclear
         if not self.in_doubt:
-            return None
+            return []
         try:
-            return wait(self._finding or self._scheduler.find(self._token), patience)
+            return wait(self._finding or self._scheduler.find(self._token), patience) or []
         except PoolError:
-            return None
+            return []

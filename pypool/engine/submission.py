@@ -1,170 +1,166 @@
 """Elements on a cluster: asking the scheduler for them, looking after them, cancelling them.
 
 Everything that has a name on disk is there before the scheduler is asked. Nothing here waits
-for the scheduler: `advance` looks whether an answer has come.
+for the scheduler before the end of the run: `advance` looks whether an answer has come.
 """
 
 import logging
 import os
-from collections.abc import Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from pypool.engine.array_limit import ArrayLimit
-from pypool.engine.asking import Asking, Seldom
+from pypool.engine.arrays import Submission
+from pypool.engine.asking import Asking, NeverSubmitted
+from pypool.engine.away import LONGEST_PAUSE, Away, Seldom
+from pypool.engine.cancelling import Cancelling
+from pypool.engine.dealing.needs import USUAL, Need
+from pypool.engine.doubles import Doubles
+from pypool.engine.early_ends import Ends
 from pypool.engine.journal import Journal
+from pypool.engine.last_look import LastLook
 from pypool.engine.links import FileLink, Link
+from pypool.engine.looks import Looks
+from pypool.engine.news import Ended, Grace, Listed, News, Refused, Shrunk
+from pypool.engine.recovery import OldSubmission
+from pypool.engine.waiting import Waiting
+from pypool.engine.watch import OVERDUE_BEATS, Watch
 from pypool.errors import PoolError, SubmitError
 from pypool.options import Options
 from pypool.rundir import names
+from pypool.rundir.mailbox import OutboxReader
+from pypool.rundir.messages import beat_seconds
 from pypool.rundir.run import RunDirectory
-from pypool.schedulers.base import Element, ElementState, Pending, Scheduler, wait
+from pypool.schedulers.base import Pending, Scheduler, abandon, wait
+
+__all__ = ["ClusterElements", "Ended", "Grace", "Listed", "News", "Refused", "Shrunk"]
 
 log = logging.getLogger("pypool")
 
-LONGEST_INTERVAL = 6.0
-"""The queue is looked at ever less often, down to this many times the first interval."""
-
 SUBMIT_PATIENCE = 10.0
 CANCEL_PATIENCE = 10.0
-SAY_AFTER = 60.0
 
-NOT_TAKEN_YET = ElementState("pending", "", "the scheduler has not answered the submission")
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The scheduler did not take a submission."""
-
-    keys: list[str]
-    error: PoolError
-
-
-@dataclass(frozen=True, slots=True)
-class Shrunk:
-    """The scheduler takes fewer elements: these will not come.
-
-    Attributes
-    ----------
-    in_one_array : bool
-        It takes no more in one array, and may take another array at once.
-    """
-
-    keys: list[str]
-    in_one_array: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A good answer of the scheduler, by element."""
-
-    states: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The scheduler, or the system, says that an element is over."""
-
-    key: str
-    how: str
-
-
-News = Refused | Shrunk | Listed | Ended
-
-
-@dataclass(slots=True)
-class Submission:
-    """One array.
-
-    Attributes
-    ----------
-    wanted, elements : int
-        Elements that were asked for at first, and now.
-    asking : Asking or None
-        Until the scheduler has given an id.
-    job : str or None
-        The scheduler's id.
-    over : set of int
-        Indexes of elements that will not be heard again.
-    why_fewer : str
-        The scheduler's words if it does not take as many as were wanted.
-    refused : str
-        Its words if it has refused the size, until its limit is known.
-    """
-
-    token: str
-    wanted: int
-    elements: int
-    asking: Asking | None
-    job: str | None = None
-    over: set[int] = field(default_factory=set)
-    why_fewer: str = ""
-    refused: str = ""
-
-    def key(self, index: int) -> str:
-        return f"{self.token}/{index}"
-
-    @property
-    def keys(self) -> list[str]:
-        return [self.key(index) for index in range(self.elements)]
+LONG_RUN = 60.0
+"""Seconds: in a run that is longer the scheduler may have been away though nobody asked it."""
 
 
 class ClusterElements:
     """The elements of one run under a scheduler."""
 
     def __init__(
-        self, run: RunDirectory, scheduler: Scheduler, options: Options, journal: Journal
+        self,
+        run: RunDirectory,
+        scheduler: Scheduler,
+        options: Options,
+        journal: Journal,
+        write_script: Callable[[Need], object] | None = None,
     ) -> None:
+        """`write_script` writes the job script of elements with another need than usual."""
+        self._write_script = write_script
+        self._written = {USUAL}
         self._run = run
         self._scheduler = scheduler
         self._options = options
         self._journal = journal
         self._submissions: dict[str, Submission] = {}
-        self._looking: Pending[dict[Element, ElementState]] | None = None
-        self._looking_back: Pending[dict[Element, ElementState]] | None = None
-        self._looked_for: set[str] = set()
-        self._cancelling: list[Pending[None]] = []
-        self._first_interval = scheduler.interval or options.scheduler_interval
-        self._interval = self._first_interval
-        self._look_at = 0.0
-        self._say_at = 0.0
-        self._waiting_since: float | None = None
-        self._no_answers = Seldom()
+        self._past: dict[str, Submission] = {}
+        self._away = Away(scheduler.name)
+        interval = scheduler.interval or options.scheduler_interval
+        self._looks = Looks(scheduler, interval, self._away)
+        self._cancelling = Cancelling(scheduler, self._away, self._token_of)
+        self._waiting = Waiting(scheduler, run.path)
+        self._ends = Ends(run, scheduler)
+        overdue = OVERDUE_BEATS * beat_seconds(options.elements)
+        self._watch = Watch(
+            self._submissions,
+            scheduler,
+            self._looks,
+            self._cancelling,
+            self._waiting,
+            self._ends,
+            overdue,
+        )
         self._refusals = Seldom()
         self._limit = ArrayLimit(scheduler)
         self._limit_said = False
-        self._last_end = ""
-        self._last_over: Submission | None = None
+        self._grace: Pending[float] | None = None
+        self._grace_at: float | None = None
+        self._began = time.monotonic()
         self._longest_sleep = min(max(options.elements / 500, 0.02), 20.0)
 
     # -- asking for elements
 
-    def submit(self, elements: int, now: float) -> list[Link]:
+    def submit(self, elements: int, now: float, need: Need = USUAL) -> list[Link]:
         """Makes the elements' directories and asks the scheduler for them."""
-        links = [link for size in self._limit.split(elements) for link in self._array(size, now)]
-        self._interval = self._first_interval
-        self._look_at = now + self._interval
-        self._waiting_since = now
-        self._say_at = now + SAY_AFTER
+        if self._write_script is not None and need not in self._written:
+            self._write_script(need)
+            self._written.add(need)
+        links: list[Link] = []
+        for size in self._limit.split(elements):
+            links += self._array(size, now, need)
+        self._looks.often(now)
+        self._waiting.begins(now)
         return links
 
-    def _array(self, elements: int, now: float) -> list[Link]:
-        token = os.urandom(4).hex()
-        links: list[Link] = []
+    def _array(self, elements: int, now: float, need: Need) -> list[FileLink]:
+        token = names.token(self._run.life, os.urandom(4).hex())
         self._run.make_directory(f"{names.ELEMENTS}/{token}")
+        submission = Submission(token, elements, elements, None, need)
         for index in range(elements):
             element = names.element(token, index)
             self._run.make_directory(element)
             self._run.make_file(names.inbox(element))
             self._run.make_file(names.outbox(element, 1))
-            links.append(FileLink(self._run, f"{token}/{index}", self._longest_sleep, now))
-        self._submissions[token] = Submission(token, elements, elements, self._ask(token, elements))
-        return links
+            key = submission.key(index)
+            submission.links[index] = FileLink(self._run, key, self._longest_sleep, now)
+        submission.asking = self._ask(submission)
+        self._submissions[token] = submission
+        return list(submission.links.values())
 
-    def _ask(self, token: str, elements: int) -> Asking:
-        self._journal.submitting(token, elements)
-        script = f"{self._run.path}/{names.JOB_SCRIPT}"
-        return Asking(self._scheduler, script, token, elements, self._no_answers)
+    def _ask(self, submission: Submission) -> Asking:
+        token, elements, need = submission.token, submission.elements, submission.need
+        self._journal.submitting(token, elements, need)
+        script = f"{self._run.path}/{names.job_script(need, self._run.life)}"
+        avoid = self._ends.leave_out()
+        return Asking(self._scheduler, script, token, elements, self._away, avoid)
+
+    def adopt(
+        self, old: OldSubmission, outboxes: Mapping[int, OutboxReader], now: float
+    ) -> list[FileLink]:
+        """An array of an earlier life; `outboxes` of those of its elements that may live.
+
+        If no job id is known, the array may not have been submitted: it is looked for by its
+        token, and never submitted again.
+        """
+        token, size = old.token, old.elements
+        submission = Submission(token, size, size, None, old.need)
+        submission.over = set(range(size)) - set(outboxes)
+        submission.links = {
+            index: FileLink(self._run, submission.key(index), self._longest_sleep, now, outbox)
+            for index, outbox in outboxes.items()
+        }
+        if old.job is not None:
+            submission.add(old.job)
+            submission.doubles = Doubles(self._scheduler, token, self._away, now)
+        else:
+            script = ""
+            submission.asking = Asking(
+                self._scheduler, script, token, size, self._away, submits=False
+            )
+        self._submissions[token] = submission
+        self._grace_at = now if self._grace_at is None else self._grace_at
+        self._looks.often(now)
+        self._waiting.begins(now)
+        return list(submission.links.values())
+
+    def leave(self) -> None:
+        """The driver goes and nothing is cancelled: only what is being asked for is waited for."""
+        for submission in self._submissions.values():
+            if submission.asking is not None:
+                self._await_jobs(submission, submission.asking)
+                for job in submission.jobs:
+                    self._journal.submitted(submission.token, job)
+        abandon()
 
     def advance(self, now: float, asks: bool, awaited: Collection[str] = ()) -> Iterator[News]:
         """What has become known.
@@ -182,52 +178,71 @@ class ClusterElements:
         for submission in list(self._submissions.values()):
             if submission.asking is not None:
                 yield from self._go_on_asking(submission, submission.asking, now)
-        self._cancelling = [each for each in self._cancelling if not _is_over(each)]
-        if self._looking is not None and self._looking.done():
-            looking, self._looking = self._looking, None
-            try:
-                states = looking.value()
-            except PoolError as error:
-                log.warning("%s\npypool goes on without; tasks are not affected", error)
-            else:
-                yield from self._take_states(states, awaited, now)
-        elif self._looking is None and asks and now >= self._look_at:
+            elif submission.doubles is not None:
+                self._look_for_doubles(submission, submission.doubles, now)
+        self._cancelling.advance(now)
+        self._waiting.advance(now)
+        yield from self._ask_for_grace(now)
+        states = self._looks.take(now)
+        if states is not None:
+            yield from self._watch.take(states, awaited, now)
+        elif now >= self._looks.next_at and (asks or self._looks_by_itself):
             self._look(now)
-        if self._looking_back is not None and self._looking_back.done():
-            looking, self._looking_back = self._looking_back, None
-            with suppress(PoolError):  # whoever is absent for long is lost without it
-                yield from self._take_ends(looking.value())
+        yield from self._watch.look_back(now)
+        for submission in list(self._submissions.values()):
+            self._drop_if_over(submission)
 
     @property
     def next_look(self) -> float:
         """When `advance` has something to do, if nothing happens before."""
-        return self._look_at
+        return self._looks.next_at
+
+    @property
+    def _looks_by_itself(self) -> bool:
+        """An element that may come back into the queue, or is there again, is looked after."""
+        return any(each.watched or each.requeued for each in self._submissions.values())
 
     @property
     def waits_for_command(self) -> bool:
         """A command is running whose end should be noticed soon."""
         return (
-            self._looking is not None
-            or self._looking_back is not None
+            self._looks.in_command
+            or self._watch.in_command
             or self._limit.in_command
-            or bool(self._cancelling)
-            or any(each.asking and each.asking.in_command for each in self._submissions.values())
+            or self._cancelling.in_command
+            or self._waiting.in_command
+            or any(
+                (each.asking and each.asking.in_command)
+                or (each.doubles and each.doubles.in_command)
+                for each in self._submissions.values()
+            )
         )
 
     def _go_on_asking(self, submission: Submission, asking: Asking, now: float) -> Iterator[News]:
         if self._drop_if_over(submission):
             return
         try:
-            job = asking.advance(now)
+            jobs = asking.advance(now)
+        except NeverSubmitted as error:
+            yield from self._take_absence(submission, str(error), now)
         except PoolError as error:
             yield from self._take_refusal(submission, asking, error, now)
         else:
-            if job is not None:
-                self._take_job(submission, job)
+            if asking.in_doubt and not jobs and self._scheduler.agents_know_job:
+                jobs = submission.told_by_agents()
+            if jobs:
+                self._take_jobs(submission, asking, jobs, now)
 
-    def _take_job(self, submission: Submission, job: str) -> None:
-        submission.job, submission.asking = job, None
-        self._journal.submitted(submission.token, job)
+    def _take_jobs(
+        self, submission: Submission, asking: Asking, jobs: list[str], now: float
+    ) -> None:
+        submission.asking = None
+        if asking.may_be_double or asking.ever_in_doubt:
+            submission.doubles = Doubles(self._scheduler, submission.token, self._away, now)
+        for job in jobs:
+            self._add_job(submission, job)
+        if self._grace_at is None:
+            self._grace_at = now
         if submission.why_fewer:
             log.warning(
                 "%s takes %d of %d elements at once: %s; the others are asked for later",
@@ -236,6 +251,37 @@ class ClusterElements:
                 submission.wanted,
                 submission.why_fewer,
             )
+
+    def _add_job(self, submission: Submission, job: str) -> None:
+        if not submission.add(job):
+            return
+        self._journal.submitted(submission.token, job)
+        if len(submission.jobs) > 1:
+            log.warning(
+                "%s has taken a submission twice, as jobs %s: of each element the agent that came "
+                "first stays",
+                self._scheduler.name,
+                " and ".join(submission.jobs),
+            )
+
+    def _look_for_doubles(self, submission: Submission, doubles: Doubles, now: float) -> None:
+        """As soon as there are two, what is too much is looked for."""
+        before = len(submission.jobs)
+        for job in doubles.advance(now, submission.pending):
+            self._add_job(submission, job)
+        if len(submission.jobs) > before:
+            self._looks.next_at = now
+        self._drop_if_over(submission)
+
+    def _take_absence(self, submission: Submission, why: str, now: float) -> Iterator[News]:
+        """An earlier life was about to submit it, and did not, as far as anybody knows."""
+        submission.asking = None
+        submission.doubles = Doubles(self._scheduler, submission.token, self._away, now)
+        for index in range(submission.elements):
+            if index not in submission.over and not submission.said_hello(index):
+                submission.over.add(index)
+                yield Ended(submission.key(index), "never submitted", why)
+        self._drop_if_over(submission)
 
     def _take_refusal(
         self, submission: Submission, asking: Asking, error: PoolError, now: float
@@ -249,7 +295,9 @@ class ClusterElements:
                 yield from self._ask_for_what_fits()
             return
         del self._submissions[submission.token]
-        if not asking.ever_in_doubt:
+        if asking.ever_in_doubt:
+            self._past[submission.token] = submission
+        else:
             self._run.remove_tree(f"{names.ELEMENTS}/{submission.token}")
         if self._submissions:
             self._refusals.warn(
@@ -272,7 +320,7 @@ class ClusterElements:
             else:
                 submission.elements //= 2
                 submission.why_fewer = words
-            submission.asking = self._ask(submission.token, submission.elements)
+            submission.asking = self._ask(submission)
             yield Shrunk(keys[submission.elements :], in_one_array)
 
     def _say_limit(self) -> None:
@@ -286,78 +334,33 @@ class ClusterElements:
             self._limit.value,
         )
 
+    def _ask_for_grace(self, now: float) -> Iterator[News]:
+        """Once, after the first array has been taken; again later if that cannot be known now."""
+        if self._grace is None:
+            if self._grace_at is not None and now >= self._grace_at:
+                self._grace = self._scheduler.grace()
+            return
+        if self._grace_at == float("inf") or not self._grace.done():
+            return
+        try:
+            seconds = self._grace.value()
+        except PoolError:
+            self._grace, self._grace_at = None, now + LONGEST_PAUSE
+            return
+        self._grace_at = float("inf")
+        yield Grace(seconds)
+
+    # -- looking after them
+
     def _look(self, now: float) -> None:
-        jobs = [each.job for each in self._submissions.values() if each.job is not None]
-        self._look_at = now + self._interval
-        self._interval = min(self._interval * 1.5, LONGEST_INTERVAL * self._first_interval)
-        if self._look_at > self._say_at > now:
-            self._look_at = self._say_at  # nobody waits for longer without a word
-        if jobs:
-            self._looked_for = set(jobs)
-            self._looking = self._scheduler.queue(jobs)
-
-    def _take_states(
-        self, states: dict[Element, ElementState], awaited: Collection[str], now: float
-    ) -> Iterator[News]:
-        listed: dict[str, str] = {}
-        absent: list[Element] = []
-        reasons: set[str] = set()
-        for submission in list(self._submissions.values()):
-            for index in range(submission.elements):
-                if index in submission.over:
-                    continue
-                key = submission.key(index)
-                state = self._state(submission, index, states)
-                if state is None:
-                    absent.append((submission.job or "", index))
-                    continue
-                if state.phase == "ended":
-                    yield self._ended(submission, index, state)
-                    continue
-                listed[key] = state.phase
-                if state.phase == "pending":
-                    reasons.add(state.reason or "no reason given")
-                elif key in awaited:
-                    reasons.add("elements run but have not said hello yet")
-            self._drop_if_over(submission)
-        self._say_what_is_waited_for(reasons, now)
-        if absent and self._looking_back is None:
-            self._looking_back = self._scheduler.ends(absent)
-        yield Listed(listed)
-
-    def _take_ends(self, ends: dict[Element, ElementState]) -> Iterator[News]:
-        """What has left the queue, and how."""
-        for submission in list(self._submissions.values()):
-            for index in range(submission.elements):
-                state = ends.get((submission.job or "", index))
-                if state is not None and index not in submission.over:
-                    yield self._ended(submission, index, state)
-            self._drop_if_over(submission)
-
-    def _ended(self, submission: Submission, index: int, state: ElementState) -> Ended:
-        submission.over.add(index)
-        self._last_end = f"{state.word} {state.reason}".strip()
-        return Ended(submission.key(index), state.word)
-
-    def _state(
-        self, submission: Submission, index: int, states: dict[Element, ElementState]
-    ) -> ElementState | None:
-        if submission.job is None or submission.job not in self._looked_for:
-            return NOT_TAKEN_YET  # nobody has asked for it, so its absence means nothing
-        return states.get((submission.job, index))
-
-    def _say_what_is_waited_for(self, reasons: set[str], now: float) -> None:
-        if reasons and now >= self._say_at and self._waiting_since is not None:
-            self._say_at = now + SAY_AFTER
-            waited = now - self._waiting_since
-            log.warning(
-                "waits for %s since %.0f s: %s; logs are in %s/%s",
-                self._scheduler.name,
-                waited,
-                ", ".join(sorted(reasons)),
-                self._run.path,
-                names.SCHEDULER,
-            )
+        if self._looks.in_command:
+            return
+        for submission in self._submissions.values():
+            if submission.in_doubt and self._scheduler.agents_know_job:
+                for job in submission.told_by_agents():
+                    self._add_job(submission, job)
+        jobs = [job for each in self._submissions.values() for job in each.jobs]
+        self._looks.begin(jobs, self._waiting.say_at, now)
 
     # -- cancelling
 
@@ -367,52 +370,92 @@ class ClusterElements:
         for key in keys:
             token, index = key.split("/")
             submission = self._submissions.get(token)
-            if submission is not None and submission.job is not None:
-                elements.append((submission.job, int(index)))
-        if elements:
-            self._cancelling.append(self._scheduler.cancel([], elements))
+            if submission is not None:
+                elements += [(job, int(index)) for job in submission.jobs]
+        self._cancelling.cancel([], elements)
+
+    def _token_of(self, job: str) -> str | None:
+        """By which the name of a job of ours is known."""
+        submissions = [*self._submissions.values(), *self._past.values()]
+        return next((each.token for each in submissions if job in each.jobs), None)
 
     def forget(self, key: str) -> None:
-        """The element has said goodbye."""
-        token, index = key.split("/")
+        """The element has said goodbye.
+
+        If it left at a signal it may come into the queue again.
+        """
+        token, number = key.split("/")
         submission = self._submissions.get(token)
-        if submission is not None:
-            submission.over.add(int(index))
-            self._drop_if_over(submission)
+        if submission is None:
+            return
+        index = int(number)
+        submission.over.add(index)
+        submission.requeued.pop(index, None)
+        link = submission.links.get(index)
+        if link is not None and link.left_by == "signal" and self._scheduler.agents_know_job:
+            submission.watched.add(index)
+            self._looks.soon(link.heard)
+        self._drop_if_over(submission)
 
     def _drop_if_over(self, submission: Submission) -> bool:
-        asked = submission.asking is not None and submission.asking.in_command
-        if asked or len(submission.over) < submission.elements:
+        if not submission.is_over or submission.token not in self._submissions:
             return False
-        self._submissions.pop(submission.token, None)
-        self._last_over = submission
-        if submission.job is not None:
-            self._scheduler.forget(submission.job)
+        del self._submissions[submission.token]
+        submission.links.clear()
+        self._past[submission.token] = submission
+        for job in submission.jobs:
+            self._scheduler.forget(job)
         return True
+
+    # -- the end
 
     def end(self, keys_pending: list[str], at_once: bool) -> None:
         """At the end of the run: cancels what is pending, or everything, and waits for that."""
         for submission in self._submissions.values():
             if submission.asking is not None:
-                self._await_job(submission, submission.asking)
-        jobs = [each.job for each in self._submissions.values() if each.job is not None]
+                self._await_jobs(submission, submission.asking)
+        deadline = time.monotonic() + CANCEL_PATIENCE
         if at_once:
-            if jobs:
-                self._cancelling.append(self._scheduler.cancel(jobs, []))
+            jobs = [job for each in self._submissions.values() for job in each.jobs]
+            self._cancelling.cancel(jobs, [])
         else:
             self.cancel(keys_pending)
-        for pending in self._cancelling:
-            try:
-                wait(pending, CANCEL_PATIENCE)
-            except PoolError as error:
-                log.warning("%s\nThe job may still be there: %s", error, " ".join(jobs))
-        self._cancelling = []
+        cancelled = self._cancelling.finish(deadline)
+        if not (self._see_to_it(deadline) and cancelled):
+            self._say_what_to_cancel()
         wait(self._scheduler.settle(), CANCEL_PATIENCE)
+        abandon()
 
-    def _await_job(self, submission: Submission, asking: Asking) -> None:
+    def _see_to_it(self, deadline: float) -> bool:
+        """If elements may have come into the queue behind our back: whether none is left there."""
+        submissions = [*self._past.values(), *self._submissions.values()]
+        tokens = [each.token for each in submissions if each.in_doubt]
+        watched = [
+            (job, index) for each in submissions for job in each.jobs for index in each.watched
+        ]
+        is_long = time.monotonic() - self._began > LONG_RUN and self._scheduler.agents_know_job
+        if not (tokens or watched or self._away.ever or is_long):
+            return True
+        jobs = [job for each in submissions for job in each.jobs]
+        look = LastLook(self._scheduler, jobs, tokens, watched, all_leave=self._away.ever)
+        return look.see_to_it(deadline)
+
+    def _say_what_to_cancel(self) -> None:
+        submissions = [*self._past.values(), *self._submissions.values()]
+        by_hand = [self._scheduler.cancel_by_hand(each.token) for each in submissions if each.jobs]
+        if by_hand:
+            log.warning(
+                "%s gave no good answer at the end of the run: elements may still be in the "
+                "queue. To cancel them:\n    %s",
+                self._scheduler.name,
+                "\n    ".join(by_hand),
+            )
+
+    def _await_jobs(self, submission: Submission, asking: Asking) -> None:
         """A submission in flight is waited for; after that its elements find `stop` and leave."""
-        submission.job = asking.last_word(SUBMIT_PATIENCE)
-        if submission.job is None and asking.in_doubt:
+        for job in asking.last_word(SUBMIT_PATIENCE):
+            submission.add(job)
+        if not submission.jobs and asking.in_doubt:
             log.warning(
                 "%s has not answered a submission; if it took the job, its elements leave by "
                 "themselves as soon as they start. To cancel them before:\n    %s",
@@ -424,30 +467,9 @@ class ClusterElements:
 
     def explain(self) -> str:
         """The end of an element's log, and what the scheduler has to add."""
-        told = [f"The scheduler's last word: {self._last_end}."] if self._last_end else []
-        submissions = [*filter(None, [self._last_over]), *self._submissions.values()]
-        for submission in submissions[-1:]:
-            for index in range(submission.elements):
-                name = self._scheduler.log_file(submission.job or "", index)
-                try:
-                    text = self._run.read(f"{names.SCHEDULER}/{name}").decode(errors="replace")
-                except OSError:
-                    continue
-                if text.strip():
-                    told.append(f"{self._run.path}/{names.SCHEDULER}/{name} ends in:")
-                    told += ["    " + line for line in text.strip().splitlines()[-20:]]
-                    break
-            if submission.job is not None:
-                told += filter(None, [wait(self._scheduler.explain(submission.job), 5.0)])
-        told.append(f"The job script is {self._run.path}/{names.JOB_SCRIPT}.")
-        return "\n".join(told)
-
-
-def _is_over(pending: Pending[None]) -> bool:
-    if not pending.done():
-        return False
-    try:
-        pending.value()
-    except PoolError as error:
-        log.warning("%s", error)
-    return True
+        submissions = [*list(self._past.values())[-1:], *self._submissions.values()]
+        last = submissions[-1] if submissions else None
+        jobs = last.jobs if last is not None else []
+        elements = last.elements if last is not None else 0
+        need = last.need if last is not None else USUAL
+        return self._ends.explain(jobs, elements, names.job_script(need, self._run.life))

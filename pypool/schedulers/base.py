@@ -13,14 +13,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import IO, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import IO, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from pypool.errors import PoolError
+from pypool.printable import printable
 
 log = logging.getLogger("pypool")
 
@@ -54,7 +57,25 @@ class Completed:
         """The command and what came back, for a message."""
         end = "was killed: no answer in time" if self.code is None else f"exit code {self.code}"
         said = (self.stderr.strip() + "\n" + self.stdout.strip()).strip() or "(it said nothing)"
-        return f"    {shlex.join(self.argv)}\n{end}:\n    " + said.replace("\n", "\n    ")
+        said = printable(said).replace("\n", "\n    ")
+        return f"    {shlex.join(self.argv)}\n{end}:\n    {said}"
+
+    def words(self) -> str:
+        """What came back, on one line."""
+        said = one_line(self.stderr) or one_line(self.stdout)
+        if self.code is None:
+            said = f"no answer in time {said}".strip()
+        return f"{self.argv[0]}: {said or f'exit code {self.code}'}"
+
+
+LONGEST_WORDS = 300
+
+
+def one_line(text: str) -> str:
+    """What somebody printed, for a message that has one line."""
+    lines = [line.strip() for line in printable(text).splitlines() if line.strip()]
+    line = " / ".join(lines).replace("\t", " ")
+    return line if len(line) <= LONGEST_WORDS else f"{line[:LONGEST_WORDS]} ..."
 
 
 SHORTAGES = frozenset(
@@ -64,7 +85,17 @@ SHORTAGES = frozenset(
 
 
 class CommandError(PoolError):
-    """A scheduler's command gave no usable answer."""
+    """A scheduler's command gave no usable answer.
+
+    Attributes
+    ----------
+    words : str
+        What it said, on one line.
+    """
+
+    def __init__(self, told: str, words: str = "") -> None:
+        super().__init__(told)
+        self.words = words or one_line(told)
 
 
 class Pending(Protocol[T_co]):
@@ -125,6 +156,20 @@ class Then(Generic[S, T]):
         return self._second.value()
 
 
+class Mapped(Generic[S, T]):
+    """Another reading of an answer, which several may share."""
+
+    def __init__(self, asked: Pending[S], read: Callable[[S], T]) -> None:
+        self._asked = asked
+        self._read = read
+
+    def done(self) -> bool:
+        return self._asked.done()
+
+    def value(self) -> T:
+        return self._read(self._asked.value())
+
+
 class Command(Generic[T]):
     """A running command, and how to read what it will have printed.
 
@@ -172,6 +217,7 @@ class Command(Generic[T]):
                 start_new_session=True,
             )
             on_failure.pop_all()  # the files live as long as the command
+        _commands_here().add(self)
 
     def done(self) -> bool:
         if self._completed is None:
@@ -185,10 +231,37 @@ class Command(Generic[T]):
             )
         return True
 
+    @property
+    def failed(self) -> bool:
+        """It has ended, and its exit code is not zero."""
+        return self._completed is not None and self._completed.code != 0
+
     def value(self) -> T:
         if self._completed is None:
             raise RuntimeError("the command has not ended")
         return self._read(self._completed)
+
+    def kill(self) -> None:
+        """Ends it, if it has not ended: nobody wants its answer."""
+        if self._completed is None and self._process.poll() is None:
+            _kill_all(self._process)
+
+
+_by_thread = threading.local()
+
+
+def _commands_here() -> "weakref.WeakSet[Command[Any]]":
+    """What this thread has started: the dispatcher of a run is one thread."""
+    found: weakref.WeakSet[Command[Any]] | None = getattr(_by_thread, "commands", None)
+    if found is None:
+        found = _by_thread.commands = weakref.WeakSet()
+    return found
+
+
+def abandon() -> None:
+    """Ends all commands that this thread has started: nobody waits for their answers any more."""
+    for command in list(_commands_here()):
+        command.kill()
 
 
 def wait(pending: Pending[T], timeout: float = COMMAND_TIMEOUT) -> T | None:
@@ -215,21 +288,48 @@ class ElementState(NamedTuple):
         How it ended, in our words, or the scheduler's own word.
     reason : str
         The scheduler's reason, if it gives one.
+    node : str
+        Where it runs, or has run.
+    code : str
+        With what exit code it ended, in the scheduler's own form, if that is known.
     """
 
     phase: Phase
     word: str
     reason: str = ""
+    node: str = ""
+    code: str = ""
 
 
 Element = tuple[str, int]
 """Job id and index."""
 
 
+class Cause(NamedTuple):
+    """What has ended an element.
+
+    Attributes
+    ----------
+    how : str
+        In our words.
+    likely : str
+        The likely cause, as a person should read it; nothing if nobody can tell.
+    intruder : bool
+        This was no end of an agent: one that came second to the element has left again.
+    """
+
+    how: str
+    likely: str = ""
+    intruder: bool = False
+
+
 class Scheduler(ABC):
     """One scheduler's commands."""
 
     name: ClassVar[str]
+    agents_know_job: ClassVar[bool] = True
+    """Agents find the id of their job in their environment."""
+
     interval: ClassVar[float | None] = None
     """Seconds between two looks at the queue, if looking costs next to nothing."""
 
@@ -251,15 +351,22 @@ class Scheduler(ABC):
         return clean_environment() | dict(self.variables)
 
     @abstractmethod
-    def submit(self, script: str, token: str, elements: int) -> Pending[str]:
+    def submit(
+        self, script: str, token: str, elements: int, avoid: Collection[str] = ()
+    ) -> Pending[str]:
         """Submits an array of the job script; gives the job id, or raises SubmitError.
 
         Whatever is wrong is raised by the answer, never here.
+
+        Parameters
+        ----------
+        avoid : collection of str
+            Nodes on which it is not to run.
         """
 
     @abstractmethod
-    def find(self, token: str) -> Pending[str | None]:
-        """The id of the job that was submitted with this token, if there is one.
+    def find(self, token: str) -> Pending[list[str]]:
+        """The ids of all jobs that were submitted with this token, the oldest first.
 
         Raises CommandError if that cannot be known now.
         """
@@ -279,6 +386,25 @@ class Scheduler(ABC):
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         """Cancels whole jobs and single elements, with one command."""
 
+    def cancel_pending(self, elements: list[Element]) -> Pending[None]:
+        """Cancels those of these elements that wait in the queue, and nobody who runs."""
+        jobs = sorted({job for job, _ in elements})
+
+        def follow(states: dict[Element, ElementState]) -> Pending[None]:
+            waiting = [
+                each for each in elements if each in states and states[each].phase == "pending"
+            ]
+            return self.cancel([], waiting) if waiting else Answered(None)
+
+        return Then(self.queue(jobs), follow)
+
+    def names_of(self, jobs: list[str]) -> Pending[dict[str, str]]:
+        """What these jobs are called, as far as they are there; or raises CommandError.
+
+        An id may have been given to another job meanwhile: asked before anything is cancelled.
+        """
+        return Answered({})
+
     @abstractmethod
     def cancel_by_hand(self, token: str) -> str:
         """The command by which the user cancels the job of this token."""
@@ -292,6 +418,22 @@ class Scheduler(ABC):
     def settle(self) -> Pending[None]:
         """What is to be waited for when all agents have left."""
         return Answered(None)
+
+    def advice(self, state: ElementState, job: str) -> str:
+        """What to do about an element that will not run if nobody does anything; or nothing."""
+        return ""
+
+    def why_not(self, job: str) -> Pending[str]:
+        """Why a job that waits can never run, if that has to be asked; nothing if it can."""
+        return Answered("")
+
+    def cause(self, state: ElementState, log: str) -> Cause:
+        """What is likely to have ended an element, by what is known of it and its log's end."""
+        return Cause(state.word)
+
+    def grace(self) -> Pending[float]:
+        """Seconds between the signal that announces the end of an element and its end."""
+        return Answered(0.0)
 
     def explain(self, job: str) -> Pending[str]:
         """What else the scheduler has to say of a job that ended; for messages only."""

@@ -1,4 +1,4 @@
-"""Grid Engine's commands: qsub, qstat, qdel; qacct for what has ended, qconf for limits.
+"""Grid Engine's commands: qsub, qstat, qdel, qalter; qacct for what has ended, qconf for limits.
 
 Written against Son of Grid Engine 8.1.9; the options used are in qsub(1) of all versions since
 6.2. Grid Engine counts tasks from 1, pypool counts indexes from 0: both meet in this
@@ -11,16 +11,20 @@ somebody deletes it. It never runs by itself, so whoever finds it deletes it and
 import logging
 import os
 import pwd
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from pypool.errors import SubmitError
+from pypool.schedulers import causes
 from pypool.schedulers import sge_output as output
 from pypool.schedulers.base import (
     Answered,
+    Cause,
     Command,
     Element,
     ElementState,
+    Mapped,
     Pending,
     Scheduler,
     Then,
@@ -45,13 +49,16 @@ class Sge(Scheduler):
 
     name: ClassVar[str] = "sge"
 
-    def submit(self, script: str, token: str, elements: int) -> Pending[str]:
+    def submit(
+        self, script: str, token: str, elements: int, avoid: Collection[str] = ()
+    ) -> Pending[str]:
         argv = [
             "qsub",
             "-terse",
             *("-b", "n"),  # as a binary, by a site's default, the script's options were not read
             *("-t", f"1-{elements}"),
             *("-N", self.job_name(token)),
+            *_exclude(script, avoid),
             script,
             token,
         ]
@@ -61,16 +68,16 @@ class Sge(Scheduler):
             argv, environment, lambda done: output.read_submission(done, script, elements)
         )
 
-    def find(self, token: str) -> Pending[str | None]:
+    def find(self, token: str) -> Pending[list[str]]:
+        """In the queue, and in the accounts: what has ended is in the latter only."""
         name = self.job_name(token)
 
-        def look_back(job: str | None) -> Pending[str | None]:
-            if job is not None:
-                return Answered(job)
+        def look_back(jobs: list[str]) -> Pending[list[str]]:
             argv = ["qacct", "-j", name]
-            return Command(
+            accounted = Command(
                 argv, clean_environment(), lambda done: output.read_accounted(done, name)
             )
+            return Mapped(accounted, lambda more: sorted({*jobs, *more}, key=int))
 
         listed = Command(_qstat(), clean_environment(), lambda done: output.read_found(done, name))
         return Then(listed, look_back)
@@ -83,11 +90,29 @@ class Sge(Scheduler):
         """From the accounts, which may come some seconds late: then the next look finds them."""
         return _ends(sorted({job for job, _ in elements}), set(elements))
 
+    def names_of(self, jobs: list[str]) -> Pending[dict[str, str]]:
+        return Command(_qstat(), clean_environment(), output.read_job_names)
+
     def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
         return Command(_qdel(jobs, elements), clean_environment(), output.read_cancellation)
 
     def cancel_by_hand(self, token: str) -> str:
         return f"qdel {self.job_name(token)}"
+
+    def advice(self, state: ElementState, job: str) -> str:
+        return output.advice(state, job)
+
+    def why_not(self, job: str) -> Pending[str]:
+        """By asking whether it would run if the cluster were empty; nothing is changed by that."""
+        argv = ["qalter", "-w", "v", job]
+        return Command(argv, clean_environment(), output.read_verification, EXPLAIN_TIMEOUT)
+
+    def cause(self, state: ElementState, log: str) -> Cause:
+        return causes.of(state, log, output.OF_ENDS)
+
+    def grace(self) -> Pending[float]:
+        """As long as no element has asked for a notice there is none."""
+        return Command(["qconf", "-sq", "*"], clean_environment(), output.read_grace)
 
     def explain(self, job: str) -> Pending[str]:
         environment, ours = clean_environment(), self.job_name("")
@@ -143,6 +168,21 @@ class Sge(Scheduler):
                 + (f"it has {' '.join(found)}" if found else "it is empty")
             )
         return f"'{value}'" if any(character.isspace() for character in value) else value
+
+
+def _exclude(script: str, avoid: Collection[str]) -> list[str]:
+    """The option takes the place of the one in the script, so it has to say that, too.
+
+    A job that no host may run would be taken, and wait for ever: it is to be refused.
+    """
+    if not avoid:
+        return []
+    try:
+        own = output.hosts_asked(Path(script).read_text(errors="replace"))
+    except OSError:  # qsub will say so
+        own = []
+    hosts = "&".join([*(f"({each})" for each in own), *(f"!{each}" for each in sorted(avoid))])
+    return ["-w", "e", "-l", f"hostname={hosts}"]
 
 
 def _warn_of_long_variables(environment: Mapping[str, str]) -> None:

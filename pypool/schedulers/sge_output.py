@@ -16,6 +16,7 @@ from pypool.schedulers.base import (
     Element,
     ElementState,
     Phase,
+    one_line,
 )
 
 log = logging.getLogger("pypool")
@@ -58,6 +59,24 @@ EXPLAINED_ELEMENTS = 5
 
 ENFORCED = "37"
 """The code of an element that was killed for h_rt, h_cpu or h_vmem."""
+
+OTHER_ENDS = {"19": "node failure", "25": "requeued"}
+"""Codes of what its tasks have nothing to do with: 19 if Grid Engine's shepherd was killed."""
+
+OF_ENDS: tuple[tuple[str, str], ...] = (
+    (
+        r"failed 26\b|can't open output file|can't chdir to",
+        (
+            "a directory is not there on the host, or not writable: see work_dir= and where the "
+            "program was started"
+        ),
+    ),
+    (r"failed 27\b", "the shell of the job script is not there on the host"),
+    (r"failed 21\b|failed 28\b", "the host does not know the user, or his home directory"),
+    (r"failed 100\b", "the shell of the job script was killed on its host, or the job deleted"),
+)
+"""What Grid Engine's words for an end mean: the reason of an error, or its accounts."""
+
 _unknown_states: set[str] = set()
 
 
@@ -92,7 +111,7 @@ def read_submission(done: Completed, script: str, elements: int) -> str:
 def _classify(error: SubmitError, done: Completed) -> None:
     killed = done.code is None or done.code < 0
     lines = [line.strip() for line in done.stderr.splitlines()]
-    error.words = " / ".join(line for line in lines if line not in ("", "Exiting."))
+    error.words = one_line("\n".join(line for line in lines if line != "Exiting."))
     if killed:
         error.words = f"qsub was killed before it gave an answer {error.words}".strip()
     if _says(done, FOR_GOOD):
@@ -118,7 +137,8 @@ def read_queue(done: Completed, jobs: list[str]) -> dict[Element, ElementState]:
         job = row.get("JB_job_number", "")
         if job not in jobs or "tasks" not in row:
             continue  # somebody else's, or no array
-        state = element_state(row.get("state", ""))
+        _, _, node = row.get("queue_name", "").partition("@")
+        state = element_state(row.get("state", ""))._replace(node=node)
         try:
             numbers = list(_numbers(row["tasks"]))
         except ValueError:
@@ -133,18 +153,23 @@ def read_ping(done: Completed) -> bool:
     return True
 
 
-def read_found(done: Completed, name: str) -> str | None:
-    """The id of the job of that name: of several the oldest."""
+def read_job_names(done: Completed) -> dict[str, str]:
+    """Names by job id."""
+    return {row.get("JB_job_number", ""): row.get("JB_name", "") for row in _rows(done)}
+
+
+def read_found(done: Completed, name: str) -> list[str]:
+    """The ids of the jobs of that name, the oldest first."""
     jobs = {row.get("JB_job_number", "") for row in _rows(done) if row.get("JB_name") == name}
     if not all(job.isdecimal() for job in jobs):
         raise _unreadable(done)
-    return min(jobs, key=int, default=None)
+    return sorted(jobs, key=int)
 
 
 def _rows(done: Completed) -> Iterator[dict[str, str]]:
     """What qstat says of each running element and of each group of pending ones."""
     if done.code != 0:
-        raise CommandError(f"Grid Engine gives no answer. What was run:\n{done.told()}")
+        raise _no_answer(done)
     try:
         root = ElementTree.fromstring(done.stdout)
     except ElementTree.ParseError:
@@ -155,8 +180,18 @@ def _rows(done: Completed) -> Iterator[dict[str, str]]:
         yield {field.tag: (field.text or "").strip() for field in row}
 
 
+def _no_answer(done: Completed) -> CommandError:
+    return CommandError(
+        f"Grid Engine gives no answer. What was run:\n{done.told()}",
+        done.words().removesuffix(" / Exiting."),
+    )
+
+
 def _unreadable(done: Completed) -> CommandError:
-    return CommandError(f"Grid Engine's answer cannot be read. What was run:\n{done.told()}")
+    return CommandError(
+        f"Grid Engine's answer cannot be read. What was run:\n{done.told()}",
+        f"{done.argv[0]}: an answer that cannot be read",
+    )
 
 
 def _numbers(tasks: str) -> Iterator[int]:
@@ -188,8 +223,28 @@ def read_reasons(done: Completed) -> dict[Element, str]:
         if number:
             job = number[1]
         elif reason:
-            reasons[job, int(reason[1]) - 1] = reason[2].strip()
+            reasons[job, int(reason[1]) - 1] = one_line(reason[2])
     return reasons
+
+
+def advice(state: ElementState, job: str) -> str:
+    """What to do about a pending element that will not run by itself."""
+    if state.phase == "pending" and state.reason == "held":
+        return f"It is held; to release it: qrls {job}"
+    return ""
+
+
+NEVER_RUNS = "no suitable queues"
+EXPLAINED_REASONS = 2
+
+
+def read_verification(done: Completed) -> str:
+    """Why `qalter -w v` says that a job would not run on an empty cluster."""
+    if NEVER_RUNS not in done.stdout + done.stderr:
+        return ""
+    found = re.findall(r"^Job \d+ (.*cannot run .+)$", done.stdout, re.MULTILINE)
+    reasons = list(dict.fromkeys(one_line(each) for each in found))[:EXPLAINED_REASONS]
+    return "; ".join(reasons) or NEVER_RUNS
 
 
 # ---- qdel
@@ -209,7 +264,9 @@ def is_cancelled(done: Completed) -> bool:
 
 def read_cancellation(done: Completed) -> None:
     if not is_cancelled(done):
-        raise CommandError(f"Grid Engine did not cancel. What was run:\n{done.told()}")
+        raise CommandError(
+            f"Grid Engine did not cancel. What was run:\n{done.told()}", done.words()
+        )
 
 
 # ---- qacct
@@ -226,15 +283,15 @@ def _records(done: Completed) -> Iterator[dict[str, str]]:
             yield record
 
 
-def read_accounted(done: Completed, name: str) -> str | None:
-    """The id of the job of that name: of several the oldest.
+def read_accounted(done: Completed, name: str) -> list[str]:
+    """The ids of the jobs of that name, the oldest first.
 
     Many sites keep their accounts where this machine cannot read them: no answer counts as an
     empty one, or a submission in doubt would stay so for ever.
     """
     found = [each for each in _records(done) if each.get("jobname") == name]
     jobs = {job for each in found if (job := each.get("jobnumber", "")).isdecimal()}
-    return min(jobs, key=int, default=None)
+    return sorted(jobs, key=int)
 
 
 def read_ends(done: Completed, job: str) -> dict[Element, ElementState]:
@@ -254,14 +311,16 @@ def end(record: dict[str, str]) -> ElementState:
     """
     code = record.get("failed", "").partition(" ")[0]
     status = record.get("exit_status", "").partition(" ")[0]
+    node = record.get("hostname", "")
     if code == "0" and status == "0":
-        return ElementState("ended", "completed")
+        return ElementState("ended", "completed", node=node, code=status)
     if code == ENFORCED:
         limit = re.search(r"\bh_rt=(\d+)", record.get("category", ""))
         seconds = re.match(r"\d+", record.get("ru_wallclock", ""))
         over = limit and seconds and int(seconds[0]) >= int(limit[1])
-        return ElementState("ended", "time limit" if over else "out of memory")
-    return ElementState("ended", "failed", _end(record))
+        return ElementState("ended", "time limit" if over else "out of memory", node=node)
+    word = OTHER_ENDS.get(code, "failed")
+    return ElementState("ended", word, _end(record), node, status if code == "0" else "")
 
 
 def read_explanation(done: Completed, ours: str) -> list[str]:
@@ -315,7 +374,7 @@ def read_names(done: Completed) -> list[str]:
     if done.code != 0 and "no parallel environment defined" in done.stderr + done.stdout:
         return []
     if done.code != 0:
-        raise CommandError(f"Grid Engine gives no answer. What was run:\n{done.told()}")
+        raise _no_answer(done)
     ranks = {name: rank for rank, name in enumerate(PREFERRED)}
     return sorted(done.stdout.split(), key=lambda name: ranks.get(name, len(ranks)))
 
@@ -324,7 +383,7 @@ def read_rule(done: Completed) -> str:
     """How a parallel environment spreads its slots over hosts."""
     found = re.search(r"^allocation_rule\s+(\S+)", done.stdout, re.MULTILINE)
     if done.code != 0 or not found:
-        raise CommandError(f"Grid Engine gives no answer. What was run:\n{done.told()}")
+        raise _no_answer(done)
     return found[1]
 
 
@@ -337,3 +396,31 @@ def read_gpu_resource(done: Completed) -> tuple[str, bool]:
     known = {row[0]: row[5] for row in rows if len(row) == 8 and row[4] != "NO"}
     name = next((name for name in GPUS if name in known), GPUS[0])
     return name, known.get(name) == "YES"
+
+
+def read_grace(done: Completed) -> float:
+    """The least `notify` of all queues: seconds between SIGUSR2 and SIGKILL."""
+    if done.code != 0:
+        raise _no_answer(done)
+    found = re.findall(r"^notify\s+([\d:]+)", done.stdout, re.MULTILINE)
+    return min((_seconds(each) for each in found), default=0.0)
+
+
+def _seconds(clock: str) -> float:
+    """`00:00:60`."""
+    seconds = 0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part or 0)
+    return float(seconds)
+
+
+# ---- the job script
+
+
+def hosts_asked(script: str) -> list[str]:
+    """Which hosts the job script itself asks for."""
+    lines = re.findall(r"^#\$\s(.*)", script, re.MULTILINE)
+    options = [option for line in lines for option in re.findall(r"(?:^|\s)-l\s+(\S+)", line)]
+    words = [word for option in options for word in option.split(",")]
+    pairs = [word.partition("=") for word in words]
+    return [value for name, _, value in pairs if name in ("h", "hostname") and value]

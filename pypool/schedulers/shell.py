@@ -10,14 +10,16 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from pypool.errors import SubmitError
+from pypool.schedulers import causes
 from pypool.schedulers.base import (
     SHORTAGES,
     Answered,
+    Cause,
     Element,
     ElementState,
     Pending,
@@ -35,6 +37,7 @@ class Shell(Scheduler):
     """See the module."""
 
     name: ClassVar[str] = "shell"
+    agents_know_job: ClassVar[bool] = False
     interval: ClassVar[float | None] = 0.2
 
     def __init__(self, launchers: Sequence[tuple[str, ...]] = ((),)) -> None:
@@ -44,7 +47,9 @@ class Shell(Scheduler):
         self._elements: dict[Element, _Process] = {}
         self._forgotten: list[_Process] = []
 
-    def submit(self, script: str, token: str, elements: int) -> Pending[str]:
+    def submit(
+        self, script: str, token: str, elements: int, avoid: Collection[str] = ()
+    ) -> Pending[str]:
         started: list[_Process] = []
         environment = self.environment()
         argv: tuple[str, ...] = ()
@@ -66,8 +71,8 @@ class Shell(Scheduler):
         self._elements |= {(token, index): process for index, process in enumerate(started)}
         return Answered(token)
 
-    def find(self, token: str) -> Pending[str | None]:
-        return Answered(token if (token, 0) in self._elements else None)
+    def find(self, token: str) -> Pending[list[str]]:
+        return Answered([token] if (token, 0) in self._elements else [])
 
     def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
         states = {element: _state(process) for element, process in self._elements.items()}
@@ -92,6 +97,12 @@ class Shell(Scheduler):
                 if element[0] in jobs or element in elements
             ]
         )
+
+    def cause(self, state: ElementState, log: str) -> Cause:
+        return causes.of(state, log)
+
+    def grace(self) -> Pending[float]:
+        return Answered(KILL_AFTER)
 
     def settle(self) -> Pending[None]:
         return _Ending([*self._elements.values(), *self._forgotten], at_once=False)
@@ -162,4 +173,4 @@ def _state(process: _Process) -> ElementState:
     if code == 0:
         return ElementState("ended", "completed")
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return ElementState("ended", "failed", how)
+    return ElementState("ended", "failed", how, code=str(code) if code > 0 else "")

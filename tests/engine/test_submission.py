@@ -1,197 +1,47 @@
-"""Elements on a cluster, with a scheduler that does what the test says."""
+"""Asking a scheduler for elements, and cancelling them."""
 
-import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
 
 import pytest
 
-from pypool.engine import asking, submission
+from pypool.engine import asking, away, submission
+from pypool.engine.dealing.needs import Need
 from pypool.engine.journal import Journal
-from pypool.engine.submission import ClusterElements, Ended, Listed, News, Refused, Shrunk
+from pypool.engine.recovery import OldSubmission
+from pypool.engine.submission import (
+    ClusterElements,
+    Ended,
+    Grace,
+    Listed,
+    News,
+    Refused,
+    Shrunk,
+)
 from pypool.errors import SubmitError
 from pypool.options import Options
 from pypool.rundir import names, records
-from pypool.rundir.mailbox import FileReader
+from pypool.rundir.mailbox import OutboxReader
 from pypool.rundir.run import RunDirectory
 from pypool.schedulers import slurm
 from pypool.schedulers.base import (
-    Answered,
     CommandError,
-    Element,
-    ElementState,
     Pending,
-    Scheduler,
 )
 
-T = TypeVar("T")
-
-NO_LIMIT = CommandError("it has none")
-
-PENDING = ElementState("pending", "PENDING", "Resources")
-RUNNING = ElementState("running", "RUNNING")
-SUSPENDED = ElementState("suspended", "SUSPENDED")
-OUT_OF_MEMORY = ElementState("ended", "out of memory")
-
-
-class Later(Generic[T]):
-    """An answer that comes when the test gives it."""
-
-    def __init__(self) -> None:
-        self.answer: T | Exception | None = None
-
-    def done(self) -> bool:
-        return self.answer is not None
-
-    def value(self) -> T:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        assert self.answer is not None
-        return self.answer
-
-
-class Found:
-    """An answer that comes when the test gives it, once: a job id or None in a tuple."""
-
-    def __init__(self) -> None:
-        self.answer: tuple[str | None] | Exception | None = None
-
-    def done(self) -> bool:
-        return self.answer is not None
-
-    def value(self) -> str | None:
-        answer, self.answer = self.answer, None
-        if isinstance(answer, Exception):
-            raise answer
-        assert answer is not None
-        return answer[0]
-
-
-class Fake(Scheduler):
-    """Takes down what it is asked.
-
-    Attributes
-    ----------
-    largest : int, Exception or None
-        What it says at once of the size of an array; None: what the test says later.
-    """
-
-    name: ClassVar[str] = "fake"
-
-    def __init__(self) -> None:
-        self.submissions: list[tuple[str, str, int, Later[str]]] = []
-        self.looks: list[tuple[list[str], Later[dict[Element, ElementState]]]] = []
-        self.finds: list[str] = []
-        self.found = Found()
-        self.forgotten: list[str] = []
-        self.cancelled: list[tuple[list[str], list[Element]]] = []
-        self.cancellation: Pending[None] = Answered(None)
-        self.limits: list[Later[int | None]] = []
-        self.largest: int | Exception | None = NO_LIMIT
-        self.looked_back: list[tuple[list[Element], Later[dict[Element, ElementState]]]] = []
-        self.looks_back = False
-
-    def submit(self, script: str, token: str, elements: int) -> Pending[str]:
-        answer = Later[str]()
-        self.submissions.append((script, token, elements, answer))
-        return answer
-
-    def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:
-        answer = Later[dict[Element, ElementState]]()
-        self.looks.append((jobs, answer))
-        return answer
-
-    def cancel(self, jobs: list[str], elements: list[Element]) -> Pending[None]:
-        self.cancelled.append((jobs, elements))
-        return self.cancellation
-
-    def find(self, token: str) -> Pending[str | None]:
-        self.finds.append(token)
-        return self.found
-
-    def cancel_by_hand(self, token: str) -> str:
-        return f"fakecancel pypool-{token}"
-
-    def limit(self) -> Pending[int | None]:
-        answer = Later[int | None]()
-        answer.answer = self.largest
-        self.limits.append(answer)
-        return answer
-
-    def ends(self, elements: list[Element]) -> Pending[dict[Element, ElementState]]:
-        if not self.looks_back:
-            return super().ends(elements)
-        answer = Later[dict[Element, ElementState]]()
-        self.looked_back.append((elements, answer))
-        return answer
-
-    def forget(self, job: str) -> None:
-        self.forgotten.append(job)
-
-    def explain(self, job: str) -> Pending[str]:
-        return Answered(f"accounting of {job}")
-
-
-class Cluster:
-    """Elements of one run."""
-
-    def __init__(self, place: Path) -> None:
-        self.run = RunDirectory.create(str(place), {})
-        self.scheduler = Fake()
-        options = Options(processes=4, work_dir=str(place), scheduler_interval=10.0)
-        self.elements = ClusterElements(
-            self.run, self.scheduler, options, Journal(self.run, now=0.0)
-        )
-
-    def submit(self, elements: int = 2, job: str | None = "7", now: float = 0.0) -> str:
-        """Asks for elements; with `job`, the scheduler takes them. Gives the token."""
-        self.elements.submit(elements, now)
-        if job is not None:
-            self.answer(job)
-            assert self.advance(now) == []
-        return self.scheduler.submissions[-1][1]
-
-    def answer(self, answer: str | Exception) -> None:
-        self.scheduler.submissions[-1][3].answer = answer
-
-    def advance(self, now: float, asks: bool = True) -> list[News]:
-        return list(self.elements.advance(now, asks))
-
-    def look(self, now: float, states: dict[Element, ElementState] | Exception) -> list[News]:
-        """Lets the queue be looked at; gives the news."""
-        before = len(self.scheduler.looks)
-        assert self.advance(now) == []
-        assert len(self.scheduler.looks) == before + 1
-        self.scheduler.looks[-1][1].answer = states
-        return self.advance(now)
-
-    def refuse(self, words: str = "Invalid job array specification") -> list[News]:
-        """The last submission is too large; gives the news once the limit is known, or is not."""
-        self.answer(failed(words, too_many=True))
-        return self.advance(0.0, asks=False) + self.advance(0.0, asks=False)
-
-    @property
-    def sizes(self) -> list[int]:
-        """Of all arrays that were asked for."""
-        return [each[2] for each in self.scheduler.submissions]
-
-    def journal(self) -> list[int]:
-        """Kinds of its records."""
-        reader = FileReader(self.run.open_file, names.JOURNAL, self.run.mark)
-        return [record.kind for record in reader.read()]
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(tmp_path)
-    yield made
-    made.run.close()
-
+from .cluster import (
+    OUT_OF_MEMORY,
+    PENDING,
+    RUNNING,
+    Cluster,
+    Later,
+    failed,
+    keys,
+)
 
 # ---- asking
 
@@ -203,7 +53,7 @@ def test_everything_is_there_before_the_scheduler_is_asked(
     seen: list[bool] = []
     journal: list[int] = []
 
-    def submit(script: str, token: str, elements: int) -> Pending[str]:
+    def submit(script: str, token: str, elements: int, avoid: Collection[str] = ()) -> Pending[str]:
         for index in range(elements):
             element = Path(cluster.run.path) / names.element(token, index)
             seen.append({path.name for path in element.iterdir()} == {"inbox", "outbox.1"})
@@ -261,15 +111,6 @@ def test_a_submission_in_flight_is_looked_at_often(cluster: Cluster) -> None:
 
 
 # ---- asking again
-
-
-def failed(words: str = "no controller", **kind: bool) -> SubmitError:
-    """An error of that kind."""
-    error = SubmitError(f"not taken: {words}")
-    error.words = words
-    for name, value in kind.items():
-        setattr(error, name, value)
-    return error
 
 
 def test_a_temporary_failure_is_tried_again(cluster: Cluster) -> None:
@@ -331,7 +172,7 @@ def test_a_job_that_was_taken_all_the_same_is_adopted(cluster: Cluster) -> None:
     cluster.advance(0.0)
     cluster.advance(5.0)
     assert cluster.scheduler.finds == [token]
-    cluster.scheduler.found.answer = ("7",)
+    cluster.scheduler.found.answer = ["7"]
     cluster.advance(6.0)
     assert cluster.look(16.0, {("7", 0): RUNNING}) == [Listed({f"{token}/0": "running"})]
     assert len(cluster.scheduler.submissions) == 1
@@ -349,7 +190,7 @@ def test_two_empty_answers_allow_a_new_try(cluster: Cluster) -> None:
             break
         if len(cluster.scheduler.finds) > before:
             times.append(now)
-            cluster.scheduler.found.answer = (None,)
+            cluster.scheduler.found.answer = []
     assert len(times) == 2
     assert times[1] - times[0] >= 10
     assert now >= times[1]
@@ -384,7 +225,7 @@ def test_what_may_have_worked_keeps_its_directories(cluster: Cluster) -> None:
     token = cluster.submit(1, job=None)
     cluster.answer(failed(unclear=True))
     for now in (0.0, 5.0, 6.0, 16.0, 17.0, 18.0):
-        cluster.scheduler.found.answer = (None,)
+        cluster.scheduler.found.answer = []
         cluster.advance(now)
     assert len(cluster.scheduler.submissions) == 2
     cluster.answer(failed("no such partition"))
@@ -451,10 +292,6 @@ def test_a_refusal_with_nobody_else_there_is_left_to_the_caller(
 
 
 # ---- as many as one array may have
-
-
-def keys(token: str, *indexes: int) -> list[str]:
-    return [f"{token}/{index}" for index in indexes]
 
 
 def test_a_limit_splits_what_is_asked_for(cluster: Cluster) -> None:
@@ -587,143 +424,6 @@ def test_the_end_comes_before_the_limit(
     assert caplog.records == []
 
 
-# ---- looking
-
-
-def test_the_queue_is_looked_at_only_if_somebody_asks(cluster: Cluster) -> None:
-    """While agents beat, the scheduler is left alone."""
-    cluster.submit()
-    assert cluster.advance(1000.0, asks=False) == []
-    assert cluster.scheduler.looks == []
-
-
-def test_the_queue_is_looked_at_ever_less_often(cluster: Cluster) -> None:
-    """From every ten seconds to every sixty, and after the first sixty, when something is said."""
-    cluster.submit()
-    times: list[float] = []
-    for now in range(400):
-        before = len(cluster.scheduler.looks)
-        cluster.advance(float(now))
-        if len(cluster.scheduler.looks) > before:
-            times.append(now)
-            cluster.scheduler.looks[-1][1].answer = {}
-    pauses = [later - earlier for earlier, later in pairwise(times)]
-    assert times[0] == 10
-    assert pauses[0] < 20
-    assert 60 in times
-    assert max(pauses) == pauses[-1] == 60
-
-
-def test_after_a_submission_it_is_looked_at_soon_again(cluster: Cluster) -> None:
-    """New elements, new interest."""
-    cluster.submit()
-    now = 0.0
-    for _ in range(10):
-        now = cluster.elements.next_look
-        cluster.look(now, {})
-    cluster.submit(job="8", now=now)
-    assert cluster.elements.next_look == now + 10
-
-
-def test_one_look_is_for_all_jobs(cluster: Cluster) -> None:
-    """One command for the whole run, and none while another has not answered."""
-    cluster.submit(job="7")
-    cluster.submit(job="8")
-    cluster.submit(job=None)
-    cluster.advance(10.0)
-    cluster.advance(100.0)
-    assert [jobs for jobs, _ in cluster.scheduler.looks] == [["7", "8"]]
-
-
-def test_elements_are_listed_by_their_keys(cluster: Cluster) -> None:
-    """What is in the queue and not ended."""
-    token = cluster.submit(3)
-    states = {("7", 0): PENDING, ("7", 1): RUNNING, ("7", 2): SUSPENDED, ("6", 0): RUNNING}
-    assert cluster.look(10.0, states) == [
-        Listed({f"{token}/0": "pending", f"{token}/1": "running", f"{token}/2": "suspended"})
-    ]
-
-
-def test_an_end_is_news_once(cluster: Cluster) -> None:
-    """Slurm lists ended elements for some minutes."""
-    token = cluster.submit()
-    states = {("7", 0): OUT_OF_MEMORY, ("7", 1): RUNNING}
-    assert cluster.look(10.0, states) == [
-        Ended(f"{token}/0", "out of memory"),
-        Listed({f"{token}/1": "running"}),
-    ]
-    assert cluster.look(100.0, states) == [Listed({f"{token}/1": "running"})]
-
-
-def test_absence_is_not_an_end(cluster: Cluster) -> None:
-    """An element that is not listed is not listed, nothing more."""
-    cluster.submit()
-    assert cluster.look(10.0, {}) == [Listed({})]
-
-
-def test_no_answer_is_no_news(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said, and the queue is looked at again later."""
-    token = cluster.submit()
-    assert cluster.look(10.0, CommandError("squeue: connect failure")) == []
-    assert "squeue: connect failure" in caplog.text
-    assert cluster.look(100.0, {("7", 0): RUNNING}) == [Listed({f"{token}/0": "running"})]
-
-
-def test_what_has_said_goodbye_is_not_news(cluster: Cluster) -> None:
-    """Its end was known before the scheduler said so."""
-    token = cluster.submit()
-    cluster.elements.forget(f"{token}/0")
-    assert cluster.look(10.0, {("7", 0): OUT_OF_MEMORY, ("7", 1): RUNNING}) == [
-        Listed({f"{token}/1": "running"})
-    ]
-
-
-def test_a_job_of_which_all_have_said_goodbye_is_not_asked_for(cluster: Cluster) -> None:
-    """There is nothing to look at."""
-    token = cluster.submit(2)
-    for index in (0, 1):
-        cluster.elements.forget(f"{token}/{index}")
-    cluster.advance(10.0)
-    assert cluster.scheduler.looks == []
-    assert cluster.scheduler.forgotten == ["7"]
-
-
-def test_what_is_waited_for_is_said_once_a_minute(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
-) -> None:
-    """In the scheduler's words, as soon as a minute is over."""
-    caplog.set_level(logging.WARNING)
-    cluster.submit()
-    now = 0.0
-    while now < 300:
-        now = cluster.elements.next_look
-        cluster.look(now, {("7", 0): PENDING, ("7", 1): RUNNING})
-    said = [record.getMessage() for record in caplog.records]
-    assert 3 <= len(said) <= 6
-    assert all(line.startswith("waits for fake since") for line in said)
-    assert said[0].startswith("waits for fake since 60 s: Resources; logs are in ")
-
-
-def test_who_runs_and_says_no_word_is_waited_for(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A minute after the submission a line tells of it, and where its log is."""
-    token = cluster.submit()
-    cluster.advance(60.0)
-    cluster.scheduler.looks[-1][1].answer = {("7", 0): RUNNING}
-    list(cluster.elements.advance(60.0, True, [f"{token}/0"]))
-    assert "not said hello yet" in caplog.text
-    assert f"{cluster.run.path}/{names.SCHEDULER}" in caplog.text
-
-
-def test_nothing_is_said_of_what_runs(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    """If it has said hello."""
-    cluster.submit()
-    for now in (100.0, 200.0):
-        cluster.look(now, {("7", 0): RUNNING})
-    assert caplog.records == []
-
-
 # ---- cancelling
 
 
@@ -731,6 +431,7 @@ def test_elements_are_cancelled_by_job_and_index(cluster: Cluster) -> None:
     """With one command for all of them."""
     first, second = cluster.submit(job="7"), cluster.submit(job="8")
     cluster.elements.cancel([f"{first}/1", f"{second}/0"])
+    cluster.advance(1.0, asks=False)
     assert cluster.scheduler.cancelled == [([], [("7", 1), ("8", 0)])]
 
 
@@ -811,7 +512,7 @@ def test_a_submission_in_doubt_is_looked_for_at_the_end(cluster: Cluster) -> Non
     cluster.submit(job=None)
     cluster.answer(failed(unclear=True))
     cluster.advance(0.0)
-    cluster.scheduler.found.answer = ("7",)
+    cluster.scheduler.found.answer = ["7"]
     cluster.elements.end([], at_once=True)
     assert cluster.scheduler.cancelled == [(["7"], [])]
 
@@ -831,16 +532,17 @@ def test_what_was_not_taken_is_not_looked_for_at_the_end(
 
 
 def test_a_failed_cancellation_at_the_end_names_the_jobs(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may still be there."""
+    monkeypatch.setattr(submission, "CANCEL_PATIENCE", 0.1)
     failed = Later[None]()
     failed.answer = CommandError("scancel: connect failure")
     cluster.scheduler.cancellation = failed
-    cluster.submit(job="7")
+    token = cluster.submit(job="7")
     cluster.elements.end([], at_once=True)
     assert "scancel: connect failure" in caplog.text
-    assert "The job may still be there: 7" in caplog.text
+    assert f"fakecancel pypool-{token}" in caplog.text
 
 
 # ---- for messages
@@ -867,6 +569,74 @@ def test_without_any_log_there_is_the_script(cluster: Cluster) -> None:
     assert cluster.elements.explain() == (
         f"The job script is {cluster.run.path}/{names.JOB_SCRIPT}."
     )
+
+
+# ---- grace
+
+
+def test_the_grace_is_asked_for_once_an_array_is_taken(cluster: Cluster) -> None:
+    """Once, and told once."""
+    grace = Later[float]()
+    cluster.scheduler.told_grace = grace
+    cluster.submit(job=None)
+    cluster.advance(0.0, asks=False)
+    cluster.answer("7")
+    assert cluster.advance(1.0, asks=False) == []
+    grace.answer = 30.0
+    assert cluster.advance(2.0, asks=False) == [Grace(30.0)]
+    cluster.submit(job="8", now=3.0)
+    assert cluster.advance(4.0, asks=False) == []
+
+
+# ---- an earlier life
+
+
+def adopted(cluster: Cluster, job: str | None) -> None:
+    """Two of three elements of an earlier life may live."""
+    cluster.run.make_directory(f"{names.ELEMENTS}/0a1b")
+    for index in range(3):
+        cluster.run.make_directory(names.element("0a1b", index))
+        cluster.run.make_file(names.inbox(names.element("0a1b", index)))
+        cluster.run.make_file(names.outbox(names.element("0a1b", index), 1))
+    readers = {
+        index: OutboxReader(cluster.run.open_file, names.element("0a1b", index), cluster.run.mark)
+        for index in (0, 2)
+    }
+    links = cluster.elements.adopt(OldSubmission("0a1b", 3, Need(), job), readers, 0.0)
+    assert [link.key for link in links] == ["0a1b/0", "0a1b/2"]
+
+
+def test_an_array_of_an_earlier_life_is_watched(cluster: Cluster) -> None:
+    """As any other."""
+    adopted(cluster, "7")
+    assert cluster.look(10.0, {("7", 0): RUNNING, ("7", 2): PENDING}) == [
+        Listed({"0a1b/0": "running", "0a1b/2": "pending"})
+    ]
+
+
+def test_an_array_that_may_have_been_submitted_is_looked_for(cluster: Cluster) -> None:
+    """It is never submitted again."""
+    adopted(cluster, None)
+    cluster.scheduler.found.answer = ["7"]
+    for now in (0.0, 1.0):
+        cluster.advance(now, asks=False)
+    assert cluster.look(10.0, {("7", 0): RUNNING})[-1] == Listed({"0a1b/0": "running"})
+    assert cluster.scheduler.submissions == []
+
+
+def test_an_array_that_was_never_submitted_is_over(cluster: Cluster) -> None:
+    """After two empty answers some time apart."""
+    adopted(cluster, None)
+    news: list[News] = []
+    for now in range(30):
+        cluster.scheduler.found.answer = []
+        news += cluster.advance(float(now), asks=False)
+    assert [(each.key, each.how) for each in news if isinstance(each, Ended)] == [
+        ("0a1b/0", "never submitted"),
+        ("0a1b/2", "never submitted"),
+    ]
+    assert cluster.scheduler.submissions == []
+    assert set(cluster.scheduler.finds) == {"0a1b"}
 
 
 # ---- a real one
@@ -912,6 +682,8 @@ class Wrapped:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             for news in self.elements.advance(time.monotonic(), asks=True):
+                if isinstance(news, Grace):
+                    continue
                 assert isinstance(news, Listed)
                 if len(news.states) == 2:
                     return
@@ -921,7 +693,7 @@ class Wrapped:
 
 @pytest.fixture
 def wrapped(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wrapped]:
-    monkeypatch.setattr(asking, "FIRST_PAUSE", 1.0)
+    monkeypatch.setattr(away, "FIRST_PAUSE", 1.0)
     monkeypatch.setattr(asking, "BETWEEN_EMPTY_ANSWERS", 2.0)
     made = Wrapped(shared_home, monkeypatch)
     yield made
@@ -952,41 +724,3 @@ def test_a_missing_sbatch_is_a_refusal(wrapped: Wrapped, monkeypatch: pytest.Mon
     (news,) = wrapped.elements.advance(0.0, asks=True)
     assert isinstance(news, Refused)
     assert "sbatch is missing on this machine" in str(news.error)
-
-
-# ---- how absent elements have ended
-
-RUNNING = ElementState("running", "r")
-
-
-def test_the_accounts_are_asked_of_absent_elements_only(cluster: Cluster) -> None:
-    """To look back may cost a lot: nobody does so for what is listed, or has said goodbye."""
-    cluster.scheduler.looks_back = True
-    token = cluster.submit(3)
-    cluster.elements.forget(f"{token}/2")
-    cluster.look(10.0, {("7", 0): RUNNING, ("7", 1): RUNNING})
-    assert cluster.scheduler.looked_back == []
-    cluster.look(30.0, {("7", 0): RUNNING})
-    ((asked, answer),) = cluster.scheduler.looked_back
-    assert asked == [("7", 1)]
-    answer.answer = {("7", 1): ElementState("ended", "time limit")}
-    assert cluster.advance(31.0, asks=False) == [Ended(f"{token}/1", "time limit")]
-    cluster.look(90.0, {("7", 0): RUNNING})
-    assert len(cluster.scheduler.looked_back) == 1
-
-
-@pytest.mark.parametrize("answer", [{}, CommandError("no accounts here")])
-def test_accounts_that_say_nothing_are_asked_again(
-    cluster: Cluster, answer: dict[Element, ElementState] | Exception
-) -> None:
-    """They may come late; until then an absent element is neither listed nor ended."""
-    cluster.scheduler.looks_back = True
-    token = cluster.submit(1)
-    for now in (10.0, 40.0):
-        assert cluster.look(now, {}) == [Listed({})]
-        cluster.scheduler.looked_back[-1][1].answer = answer
-        assert cluster.advance(now + 1, asks=False) == []
-    cluster.look(100.0, {})
-    cluster.scheduler.looked_back[-1][1].answer = {("7", 0): ElementState("ended", "failed")}
-    assert cluster.advance(101.0, asks=False) == [Ended(f"{token}/0", "failed")]
-    assert cluster.scheduler.forgotten == ["7"]

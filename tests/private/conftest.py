@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from .sge import PrivateSge, missing_sge
 from .slurm import PATH, PrivateSlurm, missing_daemons
 
 StartSlurm = Callable[..., PrivateSlurm]
+StartSge = Callable[..., PrivateSge]
 
 
 @pytest.fixture
@@ -22,8 +24,7 @@ def start_slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[StartSlurm]:
     places: list[Path] = []
 
     def start(nodes: int = 1, cpus: int = 8, **settings: object) -> PrivateSlurm:
-        places.append(Path(tempfile.mkdtemp(prefix="pypool-slurm-")))  # tmp_path is too long
-        places[-1].chmod(0o755)
+        places.append(_new_place("pypool-slurm-"))
         made.append(PrivateSlurm(places[-1], nodes, cpus, **settings))
         monkeypatch.setenv("SLURM_CONF", str(made[-1].conf))
         monkeypatch.setenv("PATH", PATH)
@@ -34,3 +35,33 @@ def start_slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[StartSlurm]:
         slurm.end()
     for place in places:
         shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def start_sge(monkeypatch: pytest.MonkeyPatch) -> Iterator[StartSge]:
+    """Starts a Grid Engine, see `PrivateSge`, and makes it the one that commands reach."""
+    missing = missing_sge()
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    made: list[PrivateSge] = []
+    places: list[Path] = []
+
+    def start(slots: int = 8, **settings: object) -> PrivateSge:
+        places.append(_new_place("pypool-sge-"))
+        made.append(PrivateSge(places[-1], slots, **settings))
+        for name, value in made[-1].environment.items():
+            monkeypatch.setenv(name, value)
+        return made[-1]
+
+    yield start
+    for sge in made:
+        sge.end()
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _new_place(prefix: str) -> Path:
+    """Not below `tmp_path`, whose name is too long for a socket."""
+    place = Path(tempfile.mkdtemp(prefix=prefix))
+    place.chmod(0o755)
+    return place

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -63,6 +63,10 @@ class PrivateSlurm:
         A new directory; sockets lie in it, so that its name must not be long.
     nodes, cpus : int
         How many nodes, and the CPUs of each.
+    memory : int or None
+        MiB of each node, if jobs are to ask for it.
+    partitions : sequence of str
+        Further ones than "main": a name and its settings, without the nodes, which are all.
     settings
         Lines of `slurm.conf` that are added or take the place of ours.
 
@@ -74,12 +78,23 @@ class PrivateSlurm:
         By name: "munged", "slurmctld", "n1", "n2" ...
     """
 
-    def __init__(self, place: Path, nodes: int = 1, cpus: int = 8, **settings: object) -> None:
+    def __init__(
+        self,
+        place: Path,
+        nodes: int = 1,
+        cpus: int = 8,
+        memory: int | None = None,
+        partitions: Sequence[str] = (),
+        **settings: object,
+    ) -> None:
         self.place = place
         self.conf = place / "slurm.conf"
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
-        self._write_files(cpus, settings)
+        self._write_files(f"CPUs={cpus}" + (f" RealMemory={memory}" if memory else ""), settings)
+        names = ",".join(self.nodes)
+        with self.conf.open("a") as conf:
+            conf.writelines(f"PartitionName={words} Nodes={names}\n" for words in partitions)
         try:
             for daemon in ("munged", "slurmctld", *self.nodes):
                 self.start(daemon)
@@ -88,7 +103,7 @@ class PrivateSlurm:
             self.end()
             raise
 
-    def _write_files(self, cpus: int, settings: dict[str, object]) -> None:
+    def _write_files(self, has: str, settings: dict[str, object]) -> None:
         for name in ("munge", "log", "state", *(f"spool/{node}" for node in self.nodes)):
             (self.place / name).mkdir(parents=True, mode=0o755)
         key = self.place / "munge" / "key"
@@ -110,7 +125,7 @@ class PrivateSlurm:
         lines = [f"{name}={value}" for name, value in (SETTINGS | own | settings).items()]
         for node, node_port in zip(self.nodes, ports, strict=True):
             address = f"NodeHostname=localhost NodeAddr=127.0.0.1 Port={node_port}"
-            lines.append(f"NodeName={node} {address} CPUs={cpus} State=UNKNOWN")
+            lines.append(f"NodeName={node} {address} {has} State=UNKNOWN")
         names = ",".join(self.nodes)
         lines.append(f"PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP")
         self.conf.write_text("\n".join(lines) + "\n")
@@ -154,14 +169,22 @@ class PrivateSlurm:
             process.kill()
             process.wait()
 
+    def signal(self, daemon: str, number: int) -> None:
+        """Sends a signal, such as SIGSTOP, to one that goes on being ours."""
+        self.daemons[daemon].send_signal(number)
+
     def log(self, daemon: str) -> Path:
         """What it says."""
         return self.place / "log" / daemon
 
+    def wait_for_master(self) -> None:
+        """Until it answers, busy nodes or not."""
+        self._until(lambda: "UP" in self.run("scontrol", "ping"), "slurmctld does not answer")
+
     def wait_for_nodes(self) -> None:
         """Until all nodes take jobs."""
         idle = ["idle"] * len(self.nodes)
-        sinfo = ("sinfo", "--noheader", "--Node", "--format=%T")
+        sinfo = ("sinfo", "--noheader", "--Node", "--partition=main", "--format=%T")
         self._until(lambda: self.run(*sinfo).split() == idle, "not all nodes are idle")
 
     def _until(self, condition: Callable[[], bool], otherwise: str) -> None:
@@ -191,6 +214,8 @@ class PrivateSlurm:
 
     def end(self) -> None:
         """Ends the jobs, then the daemons, then whoever is left of them."""
+        for process in self.daemons.values():
+            process.send_signal(signal.SIGCONT)
         if "slurmctld" in self.daemons and self.daemons["slurmctld"].poll() is None:
             deadline = time.monotonic() + ENDS_WITHIN
             while (jobs := self.jobs()) and time.monotonic() < deadline:
@@ -198,12 +223,22 @@ class PrivateSlurm:
                 time.sleep(0.2)
         for daemon in reversed(list(self.daemons)):
             self.stop(daemon)
-        for pid in self._left():
+        for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _left(self) -> list[int]:
-        """Processes that were started by this Slurm: by their directory, or their environment."""
+    def steps(self) -> dict[str, int]:
+        """The processes that watch over a job each (`slurmstepd`), by the element's own id."""
+        found = {}
+        for pid in self.processes():
+            with suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+                if command.startswith("slurmstepd: ["):  # slurmstepd: [12.batch]
+                    found[command.split("[")[1].split(".")[0]] = pid
+        return found
+
+    def processes(self) -> list[int]:
+        """What was started by this Slurm: by its directory, or its environment."""
         setting = f"SLURM_CONF={self.conf}".encode()
         found = []
         for entry in Path("/proc").glob("[0-9]*"):

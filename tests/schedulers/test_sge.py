@@ -222,6 +222,7 @@ def test_the_schedulers_words_are_one_line() -> None:
 
 def entry(job: str, state: str, tasks: str | None, name: str = "pypool-0a1b") -> str:
     attribute = "running" if "q" not in state else "pending"
+    queue = "all.q@localhost" if attribute == "running" else ""
     number = "" if tasks is None else f"<tasks>{tasks}</tasks>"
     return f"""
     <job_list state="{attribute}">
@@ -231,7 +232,7 @@ def entry(job: str, state: str, tasks: str | None, name: str = "pypool-0a1b") ->
       <JB_owner>bench</JB_owner>
       <state>{state}</state>
       <JAT_start_time>2026-11-20T09:17:43</JAT_start_time>
-      <queue_name>all.q@localhost</queue_name>
+      <queue_name>{queue}</queue_name>
       <slots>1</slots>
       {number}
     </job_list>"""
@@ -276,7 +277,7 @@ def test_indexes_count_from_zero() -> None:
     """Task 1 is element 0; running ones stand alone, pending ones in ranges."""
     told = document(entry("7", "r", "1"), entry("7", "qw", "2-3:1"))
     assert output.read_queue(completed(told), ["7"]) == {
-        ("7", 0): ElementState("running", "r"),
+        ("7", 0): ElementState("running", "r", node="localhost"),
         ("7", 1): ElementState("pending", "qw", "qw"),
         ("7", 2): ElementState("pending", "qw", "qw"),
     }
@@ -398,7 +399,7 @@ def test_a_failed_start_is_an_end(commands: Commands) -> None:
     """It never runs by itself: it is deleted, and ended for the reason that Grid Engine has."""
     deleted = completed("bench has deleted job-array task 7.2\n")
     assert looked(commands, deleted) == {
-        ("7", 0): ElementState("running", "r"),
+        ("7", 0): ElementState("running", "r", node="localhost"),
         ("7", 1): ElementState("ended", "error state", NO_FOLDER),
     }
     assert commands.argvs == [QSTAT, ["qstat", "-j", "7"], ["qdel", "7.2"]]
@@ -447,11 +448,11 @@ def test_a_ping_tells_whether_grid_engine_answers(commands: Commands, code: int)
 
 
 def test_a_job_is_found_by_its_token(commands: Commands) -> None:
-    """While it is in the queue that is one command; of two jobs the older one counts."""
+    """In the queue and in the accounts: of two jobs one may be over."""
     rows = entry("10", "r", "1") + entry("9", "r", "1") + entry("8", "r", "1", "other")
     commands.answers["qstat"] = completed(document(rows, entry("10", "qw", "2")))
-    assert wait(sge.Sge().find("0a1b")) == "9"
-    assert commands.argvs == [QSTAT]
+    commands.answers["qacct"] = completed(record("7"))
+    assert wait(sge.Sge().find("0a1b")) == ["7", "9", "10"]
 
 
 RECORD = """==============================================================
@@ -485,7 +486,7 @@ def test_a_job_that_has_ended_is_found_too(commands: Commands) -> None:
     """It is gone from the queue at once: then the accounts are asked."""
     commands.answers["qstat"] = completed(document(entry("8", "r", "1", "other")))
     commands.answers["qacct"] = completed(record("10") + record("9") + record("9", "2"))
-    assert wait(sge.Sge().find("0a1b")) == "9"
+    assert wait(sge.Sge().find("0a1b")) == ["9", "10"]
     assert commands.argvs == [QSTAT, ["qacct", "-j", "pypool-0a1b"]]
 
 
@@ -503,7 +504,7 @@ def test_accounts_without_the_job_are_an_empty_answer(
 ) -> None:
     """Also where they cannot be read at all: the queue has given its answer."""
     commands.answers = {"qstat": completed(document()), "qacct": account}
-    assert wait(sge.Sge().find("0a1b")) is None
+    assert wait(sge.Sge().find("0a1b")) == []
 
 
 def test_a_failed_search_is_no_empty_answer(commands: Commands) -> None:
@@ -798,10 +799,10 @@ def test_a_token_finds_its_job(place: Path) -> None:
     scheduler = sge.Sge()
     token = os.urandom(4).hex()
     job = submitted(script_in(place, "sleep 1"), 2, token)
-    assert wait(scheduler.find(token)) == job
-    assert wait(scheduler.find(token + "0")) is None
+    assert wait(scheduler.find(token)) == [job]
+    assert wait(scheduler.find(token + "0")) == []
     until(lambda: not listed(job))
-    until(lambda: wait(scheduler.find(token)) == job)
+    until(lambda: wait(scheduler.find(token)) == [job])
 
 
 @pytest.mark.sge
@@ -961,3 +962,107 @@ def test_each_job_of_absent_elements_is_looked_up_once(commands: Commands) -> No
     found = wait(sge.Sge().ends([("8", 0), ("7", 0), ("7", 1), ("8", 1)]))
     assert list(found) == [("7", 0)]
     assert commands.argvs == [["qacct", "-j", "7"], ["qacct", "-j", "8"]]
+
+
+# ---- what is asked now and then
+
+
+def test_a_job_that_would_run_is_not_said_to_be_impossible() -> None:
+    """Neither is one that is gone."""
+    for told in ("verification: found suitable queue(s)\n", 'denied: job "9" does not exist\n'):
+        assert output.read_verification(completed(told)) == ""
+
+
+def test_why_a_job_never_runs_is_one_line() -> None:
+    """Reasons that are the same for several queues are told once, and two of them at most."""
+    line = 'Job 729 (-l {}=1) cannot run in queue "all.q@localhost" because there is none\n'
+    told = "".join(line.format(name) for name in "aabc") + "verification: no suitable queues\n"
+    why = output.read_verification(completed(told, code=1))
+    assert why.count("cannot run") == 2
+    assert output.read_verification(completed("verification: no suitable queues\n", code=1))
+
+
+def test_the_least_notice_counts() -> None:
+    """Of all queues; the last part may be more than a minute."""
+    queues = "qname a\nnotify                00:00:60\nqname b\nnotify  00:01:30\n"
+    assert output.read_grace(completed(queues)) == 60.0
+    with pytest.raises(CommandError):
+        output.read_grace(completed(code=1))
+
+
+@pytest.mark.parametrize(
+    ("line", "hosts"),
+    [
+        ("#$ -l hostname=node1*", ["node1*"]),
+        ("#$ -cwd -l h_rt=60,h=a|b", ["a|b"]),
+        ("#$ -l h_vmem=1G -l h=c", ["c"]),
+        ("#$ -l h_rt=60", []),
+        ("# -l hostname=x", []),
+    ],
+)
+def test_the_hosts_a_script_asks_for_are_seen(line: str, hosts: list[str]) -> None:
+    """An option of the command would take their place."""
+    assert output.hosts_asked(f"#!/bin/bash\n{line}\n") == hosts
+
+
+@pytest.mark.sge
+def test_a_held_job_has_an_advice(place: Path) -> None:
+    """The command that releases it."""
+    scheduler = sge.Sge()
+    job = submitted(script_in(place, "#$ -h\nsleep 1"), 2)
+    until(lambda: len(listed(job)) == 2)
+    states = wait(scheduler.queue([job]))
+    assert states is not None
+    assert f"qrls {job}" in scheduler.advice(states[job, 0], job)
+    wait(scheduler.cancel([job], []))
+
+
+@pytest.mark.sge
+def test_a_job_that_can_never_run_says_why(place: Path) -> None:
+    """Grid Engine takes it, and tells when it is asked; of one that can run it tells nothing."""
+    scheduler = sge.Sge()
+    job = submitted(script_in(place, "#$ -l arch=vax\nsleep 1"), 2)
+    other = submitted(script_in(place, "#$ -h\nsleep 1"), 1)
+    why = wait(scheduler.why_not(job))
+    assert why is not None
+    assert "cannot run" in why
+    assert "\n" not in why
+    assert wait(scheduler.why_not(other)) == ""
+    assert wait(scheduler.why_not("999999")) == ""
+    wait(scheduler.cancel([job, other], []))
+
+
+@pytest.mark.sge
+def test_hosts_are_left_out(place: Path) -> None:
+    """Beside what the script asks for itself; an array that no host may run is refused."""
+    scheduler = sge.Sge()
+    script = script_in(place, "#$ -h -l arch=*,hostname=localhost\nsleep 1")
+    job = wait(scheduler.submit(script, "0a1b", 1, ["node1", "node2"]))
+    assert job is not None
+    told = subprocess.run(["qstat", "-j", job], capture_output=True, text=True, check=True).stdout
+    assert "hostname=(localhost)&!node1&!node2" in told
+    assert "arch=" in told
+    wait(scheduler.cancel([job], []))
+    with pytest.raises(SubmitError) as caught:
+        wait(scheduler.submit(script, "0a1b", 1, ["localhost"]))
+    assert kind(caught.value) == []
+
+
+@pytest.mark.sge
+def test_the_grace_is_that_of_the_queues() -> None:
+    """60 s are what the queues of the tests have."""
+    assert wait(sge.Sge().grace()) == 60.0
+
+
+@pytest.mark.sge
+def test_only_what_waits_is_cancelled(place: Path) -> None:
+    """Who runs goes on."""
+    scheduler = sge.Sge()
+    running = submitted(script_in(place, "sleep 100"), 1)
+    held = submitted(script_in(place, "#$ -h\nsleep 1"), 2)
+    until(lambda: [state.phase for state in listed(running).values()] == ["running"])
+    until(lambda: len(listed(held)) == 2)
+    wait(scheduler.cancel_pending([(running, 0), (held, 0), (held, 1), ("999999", 0)]))
+    until(lambda: not listed(held))
+    assert len(listed(running)) == 1
+    wait(scheduler.cancel([running], []))

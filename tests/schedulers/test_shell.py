@@ -80,7 +80,7 @@ def test_a_running_element_is_listed_as_such(elements: Elements) -> None:
     ("line", "state"),
     [
         ("exit 0", ElementState("ended", "completed")),
-        ("exit 3", ElementState("ended", "failed", "exit code 3")),
+        ("exit 3", ElementState("ended", "failed", "exit code 3", code="3")),
         ("kill -9 $$", ElementState("ended", "failed", "signal 9")),
     ],
 )
@@ -202,8 +202,8 @@ def test_a_submission_that_fails_leaves_nobody_behind(
 def test_a_token_is_found_if_its_elements_are_there(elements: Elements) -> None:
     """The token is the job."""
     job = elements.submit("exit 0")
-    assert elements.scheduler.find(job).value() == job
-    assert elements.scheduler.find("other").value() is None
+    assert elements.scheduler.find(job).value() == [job]
+    assert elements.scheduler.find("other").value() == []
 
 
 def test_elements_have_no_standard_input(elements: Elements) -> None:
