@@ -47,12 +47,12 @@ NOT_BOTH = (
 _ASKED_FOR = frozenset(
     {"account", "directives", "linger", "memory", "name", "orphan_timeout", "parallel_environment"}
     | {"python", "queue", "scheduler_interval", "setup", "start_timeout", "teardown", "template"}
-    | {"time", "work_dir", "workers_per_element", "keep", "on_change"}
+    | {"time", "work_dir", "workers_per_element", "keep", "max_time", "max_memory"}
 )
 HAS_NO_USE_FOR = {
     "local": _ASKED_FOR,
-    "serial": _ASKED_FOR | {"cpus", "env", "gpus", "progress", "retries"},
-    "shell": frozenset({"account", "directives", "memory", "name", "parallel_environment"})
+    "serial": _ASKED_FOR | {"cpus", "env", "gpus", "on_change", "progress", "retries"},
+    "shell": frozenset({"account", "directives", "memory", "max_memory", "parallel_environment"})
     | {"queue", "scheduler_interval"},
     "slurm": frozenset({"parallel_environment"}),
     "sge": frozenset[str](),
@@ -142,16 +142,21 @@ class Settings:
             If a value is not accepted; the message says where it stands.
         """
         given: dict[str, Any] = {}
+        layers: dict[str, Layer] = {}
         no_use: dict[str, list[str]] = {}
         for layer in self.layers:
             for option, value in layer.settings.items():
                 if option in SELECTING or option in given:
                     continue
                 given[option] = _checked(option, value, layer)
+                layers[option] = layer
                 if option == "directives":
                     _refuse_ours(scheduler, given[option], layer)
                 if option in HAS_NO_USE_FOR[scheduler]:
                     no_use.setdefault(layer.source, []).append(option)
+        for option in options.AT_MOST:
+            if option in layers:
+                _check_most(option, given, layers[option])
         for source, names in no_use.items():
             _say_no_use(scheduler, source, sorted(names))
         if "work_dir" in HAS_NO_USE_FOR[scheduler]:
@@ -226,6 +231,13 @@ def _checked(option: str, value: Any, layer: Layer) -> Any:
         if layer.source:
             raise type(error)(f"{layer.place(option)}{error}") from None
         raise
+
+
+def _check_most(option: str, given: Mapping[str, Any], layer: Layer) -> None:
+    try:
+        options.check_most(option, given)
+    except ValueError as error:
+        raise ValueError(f"{layer.place(option)}{error}") from None
 
 
 def _refuse_ours(scheduler: str, directives: tuple[str, ...], layer: Layer) -> None:

@@ -7,6 +7,10 @@
       ├── InitializerError        the pool's initializer raised, or ended its process
       ├── RunDirectoryError       the work directory or the run in it cannot be used
       ├── WorkerLostError         the process that ran the task died, again and again
+      │     ├── OutOfMemoryError        for want of memory
+      │     └── TimeLimitError          for want of time
+      ├── CodeChangedError        workers have loaded other code than the program
+      ├── NoResultError           a run that is looked at does not have it
       └── RemoteError             an error of the task that cannot be rebuilt here
 
 A task's own exception is raised as it is, never as one of these. None of them is a TypeError or
@@ -61,6 +65,22 @@ class RunDirectoryError(PoolError):
 
 class WorkerLostError(PoolError):
     """A task was lost with its worker more often than `retries` allows."""
+
+
+class OutOfMemoryError(WorkerLostError):
+    """A task was lost more often than `retries` allows, the last time for want of memory."""
+
+
+class TimeLimitError(WorkerLostError):
+    """A task was lost more often than `retries` allows, the last time for want of time."""
+
+
+class CodeChangedError(PoolError):
+    """Modules were changed since the program loaded them, and `on_change="refuse"`."""
+
+
+class NoResultError(PoolError):
+    """The result of a task is not there yet, or there no more."""
 
 
 class RemoteError(PoolError):

@@ -52,13 +52,13 @@ class Options:
     workers_per_element : int
         Workers in one array element, at most; see `workers`.
     name : str or None
-        Names the jobs.
+        Names the jobs, and a run that can be resumed.
     queue : str or None
         The scheduler's queue or partition.
-    time : float or None
-        Seconds that an array element lives.
-    memory : int or None
-        Bytes per worker.
+    time, max_time : float or None
+        Seconds that an array element lives; those that it may live if a task needed longer.
+    memory, max_memory : int or None
+        Bytes per worker; those that it may have if a task needed more.
     cpus, gpus : int or None
         CPUs and GPUs per worker.
     account : str or None
@@ -97,7 +97,9 @@ class Options:
     name: str | None = None
     queue: str | None = None
     time: float | None = None
+    max_time: float | None = None
     memory: int | None = None
+    max_memory: int | None = None
     cpus: int | None = None
     gpus: int | None = None
     account: str | None = None
@@ -191,6 +193,8 @@ def make_options(given: Mapping[str, Any], default_processes: Callable[[int], in
         nearest word that would do.
     """
     checked = {option: check(option, value) for option, value in given.items()}
+    for option in AT_MOST:
+        check_most(option, checked)
     if "processes" not in checked:
         checked["processes"] = default_processes(checked.get("cpus", 1))
     if "work_dir" not in checked:
@@ -207,6 +211,31 @@ def check(option: str, value: Any) -> Any:
         If it is not accepted.
     """
     return _CHECKS[option](option, value)
+
+
+def check_most(option: str, checked: Mapping[str, Any]) -> None:
+    """What may be had at most goes with what is asked for at first.
+
+    Raises
+    ------
+    ValueError
+        If that is missing, or is more.
+    """
+    most, first = checked.get(option), AT_MOST[option]
+    if most is None:
+        return
+    asked = checked.get(first)
+    if asked is None:
+        raise ValueError(
+            f"{option} says how much a task may have at most that ran out of {first}, which is "
+            f"doubled each time: give {first} as well, for it is not known what to begin with"
+        )
+    if most < asked:
+        raise ValueError(f"{option} must not be less than {first}: {most} < {asked}")
+
+
+AT_MOST = {"max_time": "time", "max_memory": "memory"}
+"""Options that say how far others may be raised."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -456,7 +485,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "name": _name,
     "queue": _word,
     "time": _seconds,
+    "max_time": _seconds,
     "memory": _size,
+    "max_memory": _size,
     "cpus": _count,
     "gpus": _count,
     "account": _word,

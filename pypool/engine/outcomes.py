@@ -4,20 +4,37 @@ import signal
 from base64 import b64decode
 from contextlib import suppress
 from multiprocessing import pool as stdlib_pool
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 from pypool import pickling
 from pypool.engine.calls import Call
 from pypool.engine.dealing.books import Loss
-from pypool.engine.links import Link
-from pypool.errors import InitializerError, RemoteError, RunDirectoryError, WorkerLostError
+from pypool.errors import (
+    InitializerError,
+    OutOfMemoryError,
+    RemoteError,
+    RunDirectoryError,
+    TimeLimitError,
+    WorkerLostError,
+)
+from pypool.printable import printable
 from pypool.rundir import names
 from pypool.rundir.messages import ERROR, UNPICKLABLE, Entry
 from pypool.rundir.run import RunDirectory
 
 MaybeEncodingError: type[Exception] = stdlib_pool.MaybeEncodingError  # type: ignore[attr-defined]
 RemoteTraceback: type[Exception] = stdlib_pool.RemoteTraceback  # type: ignore[attr-defined]
+
+
+class Speaker(Protocol):
+    """Whose word it is: the directory of its element, and where it runs or ran."""
+
+    @property
+    def element(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
 
 
 class Outcomes:
@@ -33,12 +50,12 @@ class Outcomes:
         self._run = run
         self._parts: dict[str, dict[int, _Parts]] = {}
 
-    def decode(self, link: Link, entry: Entry, call: Call, index: int) -> tuple[bool, Any]:
+    def decode(self, link: Speaker, entry: Entry, call: Call, index: int) -> tuple[bool, Any]:
         """Whether the task succeeded, and its value or its exception.
 
         Parameters
         ----------
-        link : Link
+        link : Speaker
             Whose entry it is.
         entry : Entry
             What its outbox says.
@@ -57,8 +74,10 @@ class Outcomes:
         except BaseException as error:  # a SystemExit of that task, too: it is not our end
             task = call.task(index)
             wrong = RemoteError(
-                f"{task} on {link.host} returned something that cannot be unpickled here: "
-                f"{type(error).__name__}: {pickling.text_of(error)}"
+                printable(
+                    f"{task} on {link.host} returned something that cannot be unpickled here: "
+                    f"{type(error).__name__}: {pickling.text_of(error)}"
+                )
             )
             wrong.__cause__ = error
             return False, wrong
@@ -66,12 +85,12 @@ class Outcomes:
             return False, noted(unpicklable(*value), f"{call.task(index)} on {link.host}")
         return True, value
 
-    def _raised(self, link: Link, entry: Entry, body: bytes, what: str) -> BaseException:
+    def _raised(self, link: Speaker, entry: Entry, body: bytes, what: str) -> BaseException:
         error, traceback, told = pickling.loads_error(body)
         if error is None:
             error = RemoteError(
-                f"{what} raised {told}, which cannot be rebuilt in this process; "
-                "its traceback stands below as the cause"
+                printable(f"{what} raised {told}, which cannot be rebuilt in this process; ")
+                + "its traceback stands below as the cause"
             )
         pickling.set_cause(error, RemoteTraceback(traceback))
         first, size = entry.output
@@ -81,7 +100,7 @@ class Outcomes:
             where += f"; what it printed: {size} bytes from byte {first} of {path}"
         return noted(error, where)
 
-    def _from_data_file(self, link: Link, entry: Entry) -> bytes:
+    def _from_data_file(self, link: Speaker, entry: Entry) -> bytes:
         part, offset, size, check = entry.elsewhere or (0, 0, 0, 0)
         name = names.data(link.element, entry.slot, part)
         try:
@@ -95,7 +114,7 @@ class Outcomes:
             self._remove(name)
         return body
 
-    def settle(self, link: Link) -> None:
+    def settle(self, link: Speaker) -> None:
         """Removes the parts of dead workers: to be called at every record but results.
 
         Only what was said of one flush comes in another order than it happened, and such a record
@@ -156,11 +175,11 @@ def unpicklable(reason: str, value: str) -> Exception:
 def initializer_failed(words: dict[str, Any], host: str) -> InitializerError:
     """What the agent says whose worker could not be initialized."""
     if words["error"] is None:
-        return InitializerError(words["why"])
+        return InitializerError(printable(words["why"]))
     raised, traceback, told = pickling.loads_error(b64decode(words["error"]))
-    error = InitializerError(f"{words['why']}: {told}")
+    error = InitializerError(printable(f"{words['why']}: {told}"))
     if raised is None:
-        raised = RemoteError(f"{told}, which cannot be rebuilt in this process")
+        raised = RemoteError(printable(f"{told}, which cannot be rebuilt in this process"))
     pickling.set_cause(raised, RemoteTraceback(traceback))
     error.__cause__ = noted(raised, f"in the initializer on {host}")
     return error
@@ -168,17 +187,60 @@ def initializer_failed(words: dict[str, Any], host: str) -> InitializerError:
 
 def lost(loss: Loss, what: str) -> WorkerLostError:
     """The error of a task that was lost for good."""
-    times = f"{len(loss.told)} times" if len(loss.told) > 1 else "once"
-    return WorkerLostError(
+    lost = loss.charged + loss.free or len(loss.told)
+    times = f"{lost} times" if lost > 1 else "once"
+    kind, advice = _ERRORS[loss.short_of]
+    return kind(
         f"{what} was lost {times} and is not started again:\n"
         + "\n".join(f"  {number}. {told}" for number, told in enumerate(loss.told, 1))
-        + "\nIf it is the task's own doing, run it by itself to see why; if it needs more memory, "
-        "give the pool more (memory=)."
+        + f"\n{advice}"
     )
 
 
-def how_it_died(words: dict[str, Any]) -> str:
-    """What a DEATH record tells, in words."""
+_ERRORS = {
+    "": (
+        WorkerLostError,
+        (
+            "If it is the task's own doing, run it by itself to see why; if it needs more memory, "
+            "give the pool more (memory=)."
+        ),
+    ),
+    "memory": (
+        OutOfMemoryError,
+        (
+            "It needs more memory: give the pool more for each worker (memory=), or let only such "
+            "tasks have more (max_memory=)."
+        ),
+    ),
+    "time": (
+        TimeLimitError,
+        (
+            "It needs more time: give the pool's elements more (time=), or let only such tasks "
+            "have more (max_time=)."
+        ),
+    ),
+}
+
+NEAR_LIMIT = 0.9
+"""Who was killed having used this part of its memory was probably killed for that."""
+
+
+def short_of(words: dict[str, Any], memory: int | None) -> str:
+    """What the worker of a DEATH record died for want of: "memory" or nothing that is known.
+
+    Parameters
+    ----------
+    memory : int or None
+        Bytes that a worker may have, as far as they were asked for.
+    """
+    used = 1024 * int(words.get("memory") or 0)
+    near = memory is not None and used > NEAR_LIMIT * memory
+    killed = words["code"] == -signal.SIGKILL
+    return "memory" if killed and (words.get("oom") or near) else ""
+
+
+def how_it_died(words: dict[str, Any], memory: int | None = None) -> str:
+    """What a DEATH record tells, in words; `memory` as for `short_of`."""
     code = words["code"]
     if code >= 0:
         how = f"ended with exit code {code}"
@@ -186,9 +248,15 @@ def how_it_died(words: dict[str, Any]) -> str:
         how = f"was killed by {signal.Signals(-code).name}"
     else:
         how = f"was killed by signal {-code}"
-    return f"its worker on {words['host']} {how} after {words['seconds']:.1f} s"
+    told = f"its worker on {printable(words['host'])} {how} after {words['seconds']:.1f} s"
+    if words.get("memory"):
+        asked = "" if memory is None else f" of {memory >> 20} MiB asked for"
+        told += f", having used {words['memory'] >> 10} MiB{asked}"
+    if short_of(words, memory):
+        told += ": out of memory" if words.get("oom") else ": probably out of memory"
+    return told
 
 
 def noted(error: BaseException, note: str) -> BaseException:
-    pickling.add_note(error, f"pypool: {note}")
+    pickling.add_note(error, f"pypool: {printable(note)}")
     return error

@@ -25,7 +25,9 @@ def main(argv: list[str]) -> int:
     path, element = argv[:2]
     pipes = (int(argv[2]), int(argv[3])) if len(argv) > 2 else None
     try:
-        run = RunDirectory.open(path)
+        run = RunDirectory.open(path, names.life_of(element))
+        run.check_directory(os.path.dirname(element))
+        run.check_directory(element)
         if pipes is None and not own(run, element):
             print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
             return OWNED

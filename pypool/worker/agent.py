@@ -8,25 +8,26 @@ exit codes of its own. The same agent serves the cluster, with files as mailboxe
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import time
 from base64 import b64encode
 from collections import deque
-from contextlib import suppress
 
 from pypool.rundir import records
 from pypool.rundir.messages import DEFAULT_LINGER, Share, beat_seconds, unpack
 from pypool.rundir.waiting import wait_for
 from pypool.version import VERSION
+from pypool.worker import memory
+from pypool.worker.ahead import adopt_authkey, load_ahead
+from pypool.worker.ending import Ending, seconds_so_far
 from pypool.worker.mail import HELD_BYTES, Mail
 from pypool.worker.slots import AHEAD_SECONDS, Held, Outcome, Piece, Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
-
     from pypool.rundir.records import Record
     from pypool.rundir.run import RunDirectory
 
@@ -35,29 +36,16 @@ LEFT = 0
 REFUSED = 3
 DISK = 4
 
-END_TOLERANCE = 10.0
-"""Seconds by which a scheduler may be early; Slurm was seen to be half a minute late."""
-
 DISK_PATIENCE = 600.0
+GONE_PATIENCE = 5.0
+"""Seconds after which a run directory that is not there has been removed."""
+
 LAST_WORD_PATIENCE = 5.0
 DISMISSAL_PATIENCE = 2.0
 """Seconds that workers without work have to end by themselves."""
 
 EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
-
-
-def load_ahead() -> None:
-    """Imports what workers need for code that comes by value; many of them will be forked."""
-    with suppress(ImportError):  # then they say it
-        import pypool.by_value  # noqa: F401
-
-
-def adopt_authkey(key: bytes) -> None:
-    """Lets workers speak to managers of the driver's program, as `multiprocessing`'s own do."""
-    from multiprocessing import current_process
-
-    current_process().authkey = key
 
 
 class Agent:
@@ -78,10 +66,13 @@ class Agent:
         self._read_to = 0
         self._reason: str | None = None
         self._early_deaths = 0
+        self._trouble = 0
         self._sent_away: set[int] = set()
         self._linger = DEFAULT_LINGER if pipes is None else float("inf")
-        self._longest_task = 0.0
-        self._end = None if info["time"] is None else now + float(info["time"])
+        self._ending = Ending(info, now - seconds_so_far(), os.environ)
+        self._out_of_memory = memory.OutOfMemory()
+        self._cut: list[tuple[Held, int, float]] = []
+        self._named = info.get("name") is not None
         self._beat_every = beat_seconds(info["elements"])
         self._beat_at = now + self._beat_every
 
@@ -100,6 +91,8 @@ class Agent:
             now = time.monotonic()
             for record in self._mail.read(now, self._has_enough()):
                 self._take(record)
+            if self._ending.told(now):
+                self._wind_up(now)
             self._feed(now)
             self._relieve(now)
             self._report(now)
@@ -140,14 +133,21 @@ class Agent:
         os.set_blocking(self._wake, False)
         os.set_blocking(self._wakeup, False)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._on_term)
+        self._ending.listen()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def _on_term(self, number: int, frame: FrameType | None) -> None:
-        """The scheduler wants the place back: because the time is over, or for another reason."""
-        over = self._end is not None and time.monotonic() > self._end - END_TOLERANCE
-        self._reason = self._reason or ("time" if over else "signal")
+    def _wind_up(self, now: float) -> None:
+        """The scheduler wants the place back, or soon will: nothing more is begun.
+
+        If the driver has cancelled the element, it has said `stop` before.
+        """
+        self._mail.read_driver(now)
+        self._mail.due = now
+        for record in self._mail.read(now, enough_to_do=False):
+            self._take(record)
+        if not self._mail.stopped and self._reason is None:
+            self._return_unbegun(0, late=True)
 
     def _say_hello(self) -> None:
         words = {
@@ -158,6 +158,7 @@ class Agent:
             "pypool": VERSION,
             "job": os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("JOB_ID")),
             "index": self._element.rpartition("/")[2],
+            "time": self._ending.lives if self._ending.from_scheduler else None,
         }
         self._mail.put(records.HELLO, words)
         self._mail.flush(time.monotonic())
@@ -171,40 +172,37 @@ class Agent:
         slot.start(self._slots, fds, self._run.info)
 
     def _check_leaving(self, now: float) -> None:
-        mail = self._mail
-        trouble = mail.trouble_since
+        mail, ending = self._mail, self._ending
+        trouble, gone = mail.trouble_since, mail.gone_since
+        silent = now - mail.driver_seen > self._run.info["orphan_timeout"]
+        idle = not any(slot.outstanding for slot in self._slots)
         if mail.broken:
             self._reason = "orphan"
         elif mail.stopped:
             self._reason = "stop"
+        elif gone is not None and now - gone > GONE_PATIENCE:
+            self._reason = "gone"
         elif trouble is not None and now - trouble > DISK_PATIENCE:
             self._reason = "disk"
-        elif mail.pipes is None and now - mail.driver_seen > self._run.info["orphan_timeout"]:
+        elif mail.pipes is None and silent and not self._named:
             self._reason = "orphan"
-        elif self._is_late(now) and not any(slot.outstanding for slot in self._slots):
-            self._reason = "time"
+        elif over := ending.over(now, idle):
+            self._reason = over
         elif not self._held and now - mail.active > self._linger:
             mail.read_driver(now)
-            if mail.driver_writes:
+            if mail.driver_writes and not silent:
                 mail.active = now
             else:
                 self._reason = "idle"
 
-    def _is_late(self, now: float) -> bool:
-        """Too little time is left to begin another task, and one has been run at least."""
-        if self._end is None or not self._longest_task:
-            return False
-        return self._end - now < 1.5 * self._longest_task + 30
-
     def _leave(self) -> int:
         """Says goodbye: what was read, what was cut off. Then nothing of ours is left."""
         self._collect()
-        cut = []
-        for slot in self._slots:
-            at_work = slot.at_work()
-            if at_work is not None:
-                held, index, seconds = at_work
-                cut.append([held.share.batch, index, seconds])
+        at_work = [slot.at_work() for slot in self._slots]
+        cut = [
+            [held.share.batch, index, seconds]
+            for held, index, seconds in [*self._cut, *filter(None, at_work)]
+        ]
         self._dismiss()
         for slot in self._slots:
             if slot.pid:
@@ -214,10 +212,15 @@ class Agent:
                     self._note(outcome)
         if self._reason == "refused":
             return REFUSED  # that was the last word: what was said before may be removed by now
+        if self._reason == "gone":
+            return DISK  # there is nobody to say anything to
         goodbye = {"reason": self._reason, "read": self._read_to, "cut": cut}
         self._mail.put(records.GOODBYE, goodbye)
         self._say_all()
-        return DISK if self._reason == "disk" else LEFT
+        if self._reason == "disk" or (self._mail.waiting and not self._mail.broken):
+            self._mail.say_disk(self._mail.trouble or errno.ENOSPC)
+            return DISK
+        return LEFT
 
     def _say_all(self) -> None:
         """Waits for the disk, but not long."""
@@ -250,9 +253,14 @@ class Agent:
         elif record.kind == records.RETURN:
             self._return_unbegun(record.key)
         elif record.kind == records.WELCOME:
-            self._linger = float(unpack(record.payload)["linger"])
+            words = unpack(record.payload)
+            self._linger = float(words["linger"])
+            self._ending.is_given(words.get("time"), words.get("grace") or 0.0)
         elif record.kind == records.STOP:
             self._reason = "stop"
+        elif record.kind == records.LIFE:  # a driver that waits for word of us
+            self._reason = None if self._reason == "stop" else self._reason
+            self._beat(time.monotonic())
         elif record.kind == records.AUTHKEY:
             adopt_authkey(record.payload)
 
@@ -263,7 +271,7 @@ class Agent:
 
     def _feed(self, now: float) -> None:
         """One message to each slot that wants one, again and again until none does."""
-        if self._todo and self._is_late(now):
+        if self._todo and self._ending.begins_nothing(now):
             self._return_unbegun(0, late=True)
         if self._mail.trouble_since is not None:
             return
@@ -325,7 +333,7 @@ class Agent:
     def _wait(self, now: float) -> None:
         """Until a worker, a signal or a pipe has something, or it is time for something."""
         mail = self._mail
-        due = min(self._beat_at, mail.flush_at())
+        due = min(self._beat_at, mail.flush_at(), self._ending.next_at)
         if any(slot.backlog() > 1 for slot in self._slots) and self._some_idle():
             due = min(due, now + AHEAD_SECONDS)
         reading, writing = [self._wake], []
@@ -363,7 +371,7 @@ class Agent:
             self._return([Piece(held, outcome.index, outcome.void_to)], why=why)
             return
         self._mail.put_outcome(held.share.batch, outcome.entry)
-        self._longest_task = max(self._longest_task, outcome.seconds)
+        self._ending.longest_task = max(self._ending.longest_task, outcome.seconds)
         self._answered(held, 1)
 
     def _answered(self, held: Held, count: int) -> None:
@@ -374,16 +382,16 @@ class Agent:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
                 return
             for slot in self._slots:
                 if slot.pid == pid:
-                    self._bury(slot, os.waitstatus_to_exitcode(status))
+                    self._bury(slot, os.waitstatus_to_exitcode(status), memory.used(usage))
 
-    def _bury(self, slot: Slot, code: int) -> None:
+    def _bury(self, slot: Slot, code: int, used: int) -> None:
         """Reports the death of a worker and fills its slot again."""
         slot.kill_group()  # what the worker had started dies with it
         ended_well = slot.leaving or slot.pid in self._sent_away
@@ -393,6 +401,9 @@ class Agent:
         for outcome in outcomes:
             self._note(outcome)
         self._todo.extendleft(reversed(rest))
+        if self._ending.died_with_us(code):
+            self._cut += [victim] if victim is not None else []
+            return
         if victim is None and not ended_well:
             self._early_deaths += 1
             if self._early_deaths >= EARLY_DEATHS and not ready:
@@ -402,8 +413,9 @@ class Agent:
                 self.refuse(f"workers end before their first task, the last with {code}")
                 return
         elif victim is not None:
-            self._report_death(slot, victim, code)
-        self._start(slot)
+            self._report_death(slot, victim, code, used)
+        if self._ending.leave_at is None:
+            self._start(slot)
 
     def _not_ready(self, slot: Slot) -> None:
         """The initializer raised. Where it has worked before, it may do so again."""
@@ -420,7 +432,9 @@ class Agent:
         why = f"the initializer {name} {what} on {os.uname().nodename}"
         self.refuse(why, initializer=True, error=error)
 
-    def _report_death(self, slot: Slot, victim: tuple[Held, int, float], code: int) -> None:
+    def _report_death(
+        self, slot: Slot, victim: tuple[Held, int, float], code: int, used: int
+    ) -> None:
         held, index, seconds = victim
         words = {
             "batch": held.share.batch,
@@ -430,12 +444,19 @@ class Agent:
             "seconds": seconds,
             "slot": slot.number,
             "host": os.uname().nodename,
+            "memory": used,
+            "oom": self._out_of_memory.again(),
         }
         self._mail.put(records.DEATH, words)
         self._mail.active = time.monotonic()
         self._answered(held, 1)
 
     def _report(self, now: float) -> None:
+        trouble = self._mail.trouble or max(slot.disk_trouble for slot in self._slots)
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._beat_at = now
+            self._mail.say_disk(trouble)
         if now >= self._beat_at:
             self._beat(now)
         dry = not self._todo and not all(slot.outstanding for slot in self._slots)
@@ -449,5 +470,11 @@ class Agent:
             [held.share.batch, index, round(seconds, 3)]
             for held, index, seconds in filter(None, (slot.at_work() for slot in self._slots))
         ]
-        held = list(self._held)
-        self._mail.put(records.BEAT, {"read": self._read_to, "held": held, "at_work": at_work})
+        words = {
+            "read": self._read_to,
+            "held": list(self._held),
+            "at_work": at_work,
+            "memory": [memory.peak(slot.pid) if slot.pid else 0 for slot in self._slots],
+            "disk": self._trouble,
+        }
+        self._mail.put(records.BEAT, words)

@@ -6,8 +6,10 @@ news, else a few times a second. What the disk does not take is kept and tried a
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader, OutboxWriter, PipeReader, PipeWriter
@@ -39,8 +41,12 @@ class Mail:
         When the inbox is to be looked at next.
     broken : bool
         The other end of a pipe is gone.
+    trouble : int
+        The errno with which the disk refuses, or 0.
     trouble_since : float or None
         Since when the disk has refused.
+    gone_since : float or None
+        Since when the inbox has not been there.
     stopped, driver_writes : bool
         What the driver's file says.
     driver_seen : float
@@ -55,6 +61,10 @@ class Mail:
         self.active = self.due = self.driver_seen = now
         self.broken = self.stopped = self.driver_writes = False
         self.trouble_since: float | None = None
+        self.trouble = 0
+        self.gone_since: float | None = None
+        self._run = run
+        self._element = element
         self._inbox: FileReader | PipeReader
         self._outbox: OutboxWriter | PipeWriter
         if pipes is None:
@@ -82,9 +92,15 @@ class Mail:
         except OSError as error:
             self._trouble(now, error)
             found = []
+            if error.errno not in (errno.ENOENT, errno.ESTALE):
+                self.gone_since = None
+            elif self.gone_since is None:
+                self.gone_since = now
         else:
+            self.gone_since = None
             if not self._outbox.waiting:
                 self.trouble_since = None
+                self.trouble = 0
         if found:
             self.active = now
         if isinstance(self._inbox, PipeReader) and self._inbox.ended:
@@ -115,9 +131,25 @@ class Mail:
         for record in found:
             self.driver_seen = now
             self.driver_writes = record.payload == WRITING
-            self.stopped = self.stopped or record.kind == records.STOP
+            if record.kind in (records.STOP, records.LIFE):  # a later driver goes on
+                self.stopped = record.kind == records.STOP
 
     # -- what goes out
+
+    def say_disk(self, trouble: int) -> None:
+        """For a driver that hears nothing else: where there is room on a full disk, too."""
+        if self.pipes is not None:
+            return
+        word = names.NO_DISK if trouble else names.DISK_AGAIN
+        try:
+            owner = self._run.open_file(names.owner(self._element), os.O_WRONLY)
+        except OSError:
+            return
+        with suppress(OSError):
+            os.pwrite(owner, word, os.fstat(owner).st_size)
+            os.fsync(owner)
+        with suppress(OSError):
+            os.close(owner)
 
     def put_outcome(self, batch: int, entry: bytes) -> None:
         """What came of one task; written with the next group."""
@@ -150,6 +182,7 @@ class Mail:
             self._trouble(now, error)
         else:
             self.trouble_since = None
+            self.trouble = 0
             self._news = False
 
     @property
@@ -169,6 +202,7 @@ class Mail:
         self._outcome_bytes = 0
 
     def _trouble(self, now: float, error: OSError) -> None:
+        self.trouble = error.errno or errno.EIO
         if self.trouble_since is None:
             self.trouble_since = now
             told = f"pypool on {os.uname().nodename}: {error}; tries again for some minutes"

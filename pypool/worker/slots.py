@@ -19,8 +19,9 @@ from mmap import mmap
 from pypool.rundir import names
 from pypool.rundir.messages import ENTRY_SIZE, READY, VOID, Share, cut_entries
 from pypool.rundir.run import RunDirectory
+from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
-from pypool.worker.worker import AT_WORK, LEAVING, PAGE, PAGE_BYTES, Worker, become_worker
+from pypool.worker.worker import AT_WORK, LEAVING, PAGE, PAGE_BYTES, TROUBLE, Worker, become_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class Slot:
             for fd in fds:
                 os.close(fd)
             become_worker(info["main_file"], info["argv"], lambda: die_with(agent))
+            leave_to_agent(info["scheduler"])
             os.environ.update(own_devices(self.number, info, self._element))
             if self._prints_to_file:
                 self._redirect_output()
@@ -286,6 +288,11 @@ class Slot:
                 kept.append(piece)
         self.outstanding.extend(reversed(kept))
         return taken[::-1]
+
+    @property
+    def disk_trouble(self) -> int:
+        """The errno with which the disk refuses what the worker has to write; 0 if it does not."""
+        return self._page[TROUBLE] if self.pid else 0
 
     def at_work(self) -> tuple[Held, int, float] | None:
         """The share and index of the task at work and its seconds so far."""

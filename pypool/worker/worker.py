@@ -25,6 +25,7 @@ from mmap import mmap
 from zlib import crc32
 
 from pypool import pickling, task
+from pypool.errors import CodeChangedError
 from pypool.rundir import names, records
 from pypool.rundir.batch import APPLY, MAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, READY, UNPICKLABLE, VALUE, VOID, Share, pack_entry
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 PAGE = struct.Struct("<BxxxIId")
 """What the worker does, batch, index, since when by the monotonic clock."""
 
+TROUBLE = 1
+"""The byte, between those, of an errno with which the disk refuses a result; else 0."""
+
 IDLE = 0
 AT_WORK = 1
 LEAVING = 2
@@ -52,6 +56,9 @@ PAGE_BYTES = PAGE.size + PART.size
 
 FUNCTIONS_KEPT = 8
 PATIENCE = 2.0
+LESS_PATIENCE = 0.05
+"""With a batch that was waited for in vain: its tasks are dealt some times more."""
+
 RAISED_BYTES = 60_000
 """So long may be what the initializer has raised."""
 
@@ -116,7 +123,11 @@ class Worker:
         self._batch: BatchReader | None = None
         self._batch_fd = -1
         self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._refuses = run.info.get("on_change") == "refuse"
+        self._told_of_changes = False
         self._data = DataFile(run, element, slot, page)
+        self._damaged: set[int] = set()
+        self._patience = PATIENCE
         self._chunks_left: int | None = run.info["chunks_per_worker"]
 
     def serve(self) -> NoReturn:
@@ -140,7 +151,7 @@ class Worker:
             return
         raised = b""
         try:
-            pickled = patiently(lambda: self._function_bytes(bytes.fromhex(digest)))
+            pickled, _ = patiently(lambda: self._function_file(bytes.fromhex(digest)))
             task.begin_loading(True)
             initializer, arguments = pickling.loads(pickled)
             task.begin_loading(False)
@@ -167,9 +178,10 @@ class Worker:
         """All tasks of one message."""
         PAGE.pack_into(self._page, 0, AT_WORK, share.batch, share.first, time.monotonic())
         try:
-            batch = patiently(lambda: self._open_batch(share))
+            self._patience = LESS_PATIENCE if share.batch in self._damaged else PATIENCE
+            batch = patiently(lambda: self._open_batch(share), self._patience)
             with _disk_trouble():
-                items = patiently(lambda: batch.items(share.first, share.last))
+                items = patiently(lambda: batch.items(share.first, share.last), self._patience)
             for index, item in enumerate(items, share.first):
                 PAGE.pack_into(self._page, 0, AT_WORK, share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
@@ -180,6 +192,8 @@ class Worker:
                         self._leave()
         except (_DiskTrouble, BatchDamaged) as error:
             self._close_batch()  # it is opened anew next time
+            if isinstance(error, BatchDamaged):
+                self._damaged.add(share.batch)
             reason = f"{os.uname().nodename}: {error}".encode()[:1000]
             index = PAGE.unpack_from(self._page)[2]
             self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
@@ -207,7 +221,7 @@ class Worker:
         except (_DiskTrouble, BatchDamaged):
             raise
         except BaseException as error:
-            if loading is not None:
+            if loading is not None and not isinstance(error, CodeChangedError):
                 note = f"pypool: {loading} could not be unpickled in the worker"
                 pickling.add_note(error, note)
             outcome, body = ERROR, pickled_error(error)
@@ -275,19 +289,58 @@ class Worker:
         """The function, loaded at most once while it stays among the last ones used."""
         function = self._functions.pop(digest, None)
         if function is None:
-            function = pickling.loads(patiently(lambda: self._function_bytes(digest)))
+            pickled, modules = patiently(lambda: self._function_file(digest), self._patience)
+            function = pickling.loads(pickled)
+            self._compare(modules)
         self._functions[digest] = function
         if len(self._functions) > FUNCTIONS_KEPT:
             del self._functions[next(iter(self._functions))]
         return function
 
-    def _function_bytes(self, digest: bytes) -> bytes:
+    def _function_file(self, digest: bytes) -> tuple[bytes, bytes]:
+        """The pickled function, and what the driver has loaded of the user's modules."""
         with _disk_trouble():
             data = self._run.read(names.function(digest.hex()))
-        record = records.Scanner(self._run.mark).record_at(data, 0)
+        scanner = records.Scanner(self._run.mark)
+        record = scanner.record_at(data, 0)
         if record is None or record.kind != records.FUNCTION:
             raise BatchDamaged(f"the pickled function {digest.hex()} is not whole")
-        return record.payload
+        end = records.HEADER_SIZE + len(record.payload)
+        behind = scanner.record_at(data, end)
+        if behind is not None and behind.kind == records.CODE:
+            return record.payload, behind.payload
+        if len(data) > end or self._refuses:
+            raise BatchDamaged(f"what belongs to the function {digest.hex()} is not whole")
+        return record.payload, b"{}"
+
+    def _compare(self, modules: bytes) -> None:
+        """Says once if a module that is loaded here is another one in the driver.
+
+        Raises
+        ------
+        CodeChangedError
+            If the user does not want that.
+        """
+        if modules == b"{}" or (self._told_of_changes and not self._refuses):
+            return
+        import json
+
+        from pypool import code
+
+        changed = code.differing(json.loads(modules))
+        if not changed:
+            return
+        told = ", ".join(f"{name} ({code.file_of(name)})" for name in changed)
+        if self._refuses:
+            raise CodeChangedError(
+                f"on {os.uname().nodename} these modules are not what the program has loaded: "
+                f'{told}. They were changed since, and on_change="refuse". Start it again.'
+            )
+        self._told_of_changes = True
+        tell(
+            f"pypool on {os.uname().nodename}: not what the program has loaded, but loaded by "
+            f"workers: {told}"
+        )
 
 
 class DataFile:
@@ -320,7 +373,7 @@ class DataFile:
                     self._part, self._size = self._next_part(), 0
                 part, offset = self._part, self._size
             name = names.data(self._element, self._slot, part)
-            until_done(lambda: self._write(name, body, offset))
+            until_done(lambda: self._write(name, body, offset), self._tell_agent)
         if not alone:
             self._size += len(body)
         return part, offset, len(body), crc32(body)
@@ -334,22 +387,27 @@ class DataFile:
                     self._run.remove(name)
             raise
 
+    def _tell_agent(self, trouble: int) -> None:
+        self._page[TROUBLE] = trouble
+
     def _next_part(self) -> int:
         part: int = PART.unpack_from(self._page, PAGE.size)[0] + 1
         PART.pack_into(self._page, PAGE.size, part)
         return part
 
 
-def until_done(write: Callable[[], None]) -> None:
-    """Writes again for some minutes if the disk is full or in trouble."""
+def until_done(write: Callable[[], None], trouble: Callable[[int], None]) -> None:
+    """Writes again for some minutes if the disk is full or in trouble; `trouble` is told why."""
     deadline = time.monotonic() + DISK_PATIENCE
     told = False
     while True:
         try:
-            return write()
+            write()
+            return trouble(0)
         except OSError as error:
             if error.errno not in PASSING or time.monotonic() > deadline:
                 raise
+            trouble(error.errno)
             if not told:
                 told = True
                 where = f"pypool on {os.uname().nodename}"
@@ -378,9 +436,9 @@ def above_standard(fd: int) -> int:
         os.close(fd)
 
 
-def patiently(read: Callable[[], T]) -> T:
+def patiently(read: Callable[[], T], patience: float = PATIENCE) -> T:
     """Reads again for a while if it is not whole: files were seen with zeros for 0.8 s on NFS."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             return read()

@@ -4,9 +4,10 @@ Plain data with the smallest operations that keep it consistent; the rules are i
 `roster` and `sizes`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from pypool.engine.dealing.needs import USUAL, Need, fits_one
 from pypool.engine.dealing.ranges import Range, Ranges
 
 OPEN = 0
@@ -25,19 +26,44 @@ class Loss:
         Losses that were not the task's fault.
     told : list of str
         Each of them in words.
+    short_of : str
+        What the last one that cost an attempt was for want of: "time", "memory" or nothing.
+    need : Need
+        What the next attempt has to have.
     """
 
     charged: int = 0
     free: int = 0
     told: list[str] = field(default_factory=list)
+    short_of: str = ""
+    need: Need = USUAL
+
+
+@dataclass(slots=True)
+class Line:
+    """Waiting tasks that were lost before, all of one need; each is dealt by itself.
+
+    Attributes
+    ----------
+    again : Ranges
+        Those that may go to any agent that fits.
+    suspects : Ranges
+        Those that may have killed an element: their agent gets nothing else meanwhile.
+    """
+
+    again: Ranges = field(default_factory=Ranges)
+    suspects: Ranges = field(default_factory=Ranges)
+
+    def __len__(self) -> int:
+        return len(self.again) + len(self.suspects)
 
 
 @dataclass(slots=True)
 class BatchBook:
     """One batch.
 
-    Every OPEN task either waits, in one of three sets of ranges, or is in the hands of exactly
-    one agent that plays.
+    Every OPEN task either waits, in one set of ranges, or is in the hands of exactly one agent
+    that plays.
 
     Attributes
     ----------
@@ -49,10 +75,8 @@ class BatchBook:
         Tasks that are OPEN.
     todo : Ranges
         Waiting tasks that were never lost.
-    again : Ranges
-        Waiting tasks that were: each is dealt by itself.
-    suspects : Ranges
-        Those of them that may have killed an element: their agent gets nothing else meanwhile.
+    lost : dict of Need to Line
+        Waiting tasks that were.
     unanswered_shares : int
         Shares that their agent has not answered to the end, so it may still read the batch.
     kept : bool
@@ -66,8 +90,7 @@ class BatchBook:
     state: bytearray
     left: int
     todo: Ranges = field(default_factory=Ranges)
-    again: Ranges = field(default_factory=Ranges)
-    suspects: Ranges = field(default_factory=Ranges)
+    lost: dict[Need, Line] = field(default_factory=dict)
     losses: dict[int, Loss] = field(default_factory=dict)
     unanswered_shares: int = 0
     kept: bool = False
@@ -81,8 +104,18 @@ class BatchBook:
 
     @property
     def waiting(self) -> int:
-        """Tasks that could be dealt."""
-        return len(self.todo) + len(self.again) + len(self.suspects)
+        """Tasks that are in nobody's hands."""
+        return len(self.todo) + sum(map(len, self.lost.values()))
+
+    def waits_for(self, agents: Collection[Need]) -> bool:
+        """Whether there are tasks that could be dealt to such agents."""
+        if self.todo:
+            return True
+        return any(line and fits_one(agents, need) for need, line in self.lost.items())
+
+    def needing_more(self) -> dict[Need, int]:
+        """How many tasks wait for an element that is larger than usual."""
+        return {need: len(line) for need, line in self.lost.items() if need != USUAL and line}
 
     def open_in(self, first: int, last: int) -> Iterator[Range]:
         """The OPEN tasks among first, ..., last - 1."""
@@ -110,13 +143,11 @@ class BatchBook:
     def wait(self, first: int, last: int, alone: bool = False) -> None:
         """Those of these tasks that are OPEN are in nobody's hands any more."""
         for begin, end in self.open_in(first, last):
-            if alone:
-                self.suspects.add(begin, end)
-                continue
             self.todo.add(begin, end)
             for index in self._lost_before(begin, end):
                 self.todo.remove(index, index + 1)
-                self.again.add(index, index + 1)
+                line = self.lost.setdefault(self.losses[index].need, Line())
+                (line.suspects if alone else line.again).add(index, index + 1)
 
     def _lost_before(self, first: int, last: int) -> list[int]:
         if len(self.losses) < last - first:
@@ -125,7 +156,9 @@ class BatchBook:
 
     def take_from_waiting(self, first: int, last: int) -> list[Range]:
         """Takes out those of these tasks that wait, and gives them."""
-        kinds = (self.todo, self.again, self.suspects)
+        kinds = [self.todo]
+        for line in self.lost.values():
+            kinds += [line.again, line.suspects]
         return [each for kind in kinds if kind for each in kind.remove(first, last)]
 
 
@@ -162,6 +195,10 @@ class AgentBook:
 
     Attributes
     ----------
+    need : Need
+        How much more than usual its element has.
+    lives : float or None
+        Seconds that its element lives, as far as the agent knows.
     said_hello : bool
         Its agent has been heard; before that the element is pending.
     lost : bool
@@ -191,6 +228,8 @@ class AgentBook:
     key: str
     slots: int
     heard: float
+    need: Need = USUAL
+    lives: float | None = None
     said_hello: bool = False
     lost: bool = False
     late: bool = False

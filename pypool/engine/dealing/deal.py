@@ -17,6 +17,7 @@ from pypool.engine.dealing.actions import (
     AskBack,
     Cancel,
     DealShare,
+    Dismiss,
     Fail,
     GiveUp,
     Policy,
@@ -26,7 +27,15 @@ from pypool.engine.dealing.actions import (
 from pypool.engine.dealing.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
 from pypool.engine.dealing.demand import Demand
 from pypool.engine.dealing.estimates import Estimates
-from pypool.engine.dealing.losses import FREE_LOSSES, costs_an_attempt, goes_alone, suspects
+from pypool.engine.dealing.lives import Lives
+from pypool.engine.dealing.losses import (
+    FREE_LOSSES,
+    SHORT_OF,
+    costs_an_attempt,
+    goes_alone,
+    suspects,
+)
+from pypool.engine.dealing.needs import USUAL, Need, fits, fits_one
 from pypool.engine.dealing.ranges import Range, Ranges, runs
 from pypool.engine.dealing.recalls import Recalls
 from pypool.engine.dealing.roster import WITHDRAWN_SECONDS, Roster
@@ -39,6 +48,7 @@ __all__ = [
     "Cancel",
     "Deal",
     "DealShare",
+    "Dismiss",
     "Fail",
     "GiveUp",
     "Policy",
@@ -66,13 +76,19 @@ class Deal:
         self.open_tasks = 0
         self._answered = False
         self._actions: list[Action] = []
-        self._roster = Roster(policy, self._actions)
+        self._roster = Roster(policy, self._actions, self._let_go_all)
         self.agents = self._roster.agents
         self._recalls = Recalls(policy, self.estimates, self._roster.playing, self._actions)
         self._rounds = Rounds(
-            self.batches, self.estimates, self._roster, self._recalls, self._actions
+            self.batches,
+            self.estimates,
+            self._roster,
+            self._recalls,
+            self._actions,
+            policy.deals_all,
         )
         self._demand = Demand(self.estimates)
+        self.lives = Lives(self.batches, self._roster, self._rounds, self._recalls)
 
     # -- events: the caller's side
 
@@ -84,6 +100,18 @@ class Deal:
         self._rounds.has_waiting(book)
         self._maybe_remove(book)
 
+    def reopen(self, number: int, count: int, function: str, chunk: int, task: int) -> None:
+        """Somebody asks for a task of an earlier life, which is in an agent's hands."""
+        self.lives.reopen(self.lives.adopt_batch(number, count, function, chunk), task)
+        self.open_tasks += 1
+
+    def leave(self, now: float) -> list[Action]:
+        """The driver goes, the run goes on: all that waits is dealt."""
+        self.lives.deal_everything(now)
+        actions = self._actions[:]
+        self._actions.clear()
+        return actions
+
     def drop_batches(self) -> None:
         """Nobody waits for any result any more."""
         for batch in list(self.batches.values()):
@@ -92,13 +120,22 @@ class Deal:
 
     # -- events: elements
 
-    def submitted(self, agents: Iterable[str], now: float) -> None:
-        """These elements have been asked for."""
-        self._roster.submitted(agents, now)
+    def submitted(self, agents: Iterable[str], now: float, need: Need = USUAL) -> None:
+        """These elements have been asked for, with that need."""
+        self._roster.submitted(agents, now, need)
 
-    def refused(self, agents: Iterable[str], why: str, now: float) -> None:
-        """The scheduler did not take the submission."""
-        self._roster.refused(agents, why)
+    def refused(self, agents: Iterable[str], why: str, now: float, for_now: bool = False) -> None:
+        """The scheduler did not take the submission; `for_now`, it may take it later.
+
+        If larger elements were asked for, only the tasks that need those have failed by it.
+        """
+        keys = list(agents)
+        needs = {self.agents[key].need for key in keys if key in self.agents} - {USUAL}
+        if needs and for_now and self._roster.somebody_else(keys):
+            self.withdrawn(keys, now)
+            return
+        self._roster.refused(keys, "" if needs else why)
+        self._roster.hopeless += [(need, why) for need in needs]
 
     def withdrawn(self, agents: Iterable[str], now: float, at_once: bool = False) -> None:
         """The scheduler takes fewer elements: these will not come.
@@ -107,23 +144,28 @@ class Deal:
         """
         self._roster.withdrawn(agents, now if at_once else now + WITHDRAWN_SECONDS)
 
-    def hello(self, key: str, slots: int, now: float) -> None:
-        """The agent has started."""
-        self._rounds.was_heard(self._roster.plays(key, slots, now))
+    def hello(self, key: str, slots: int, now: float, lives: float | None = None) -> None:
+        """The agent has started; `lives`: the seconds that its element lives, if it knows."""
+        agent = self._roster.plays(key, slots, now)
+        agent.lives = lives
+        self._rounds.was_heard(agent)
 
     def listed(self, states: dict[str, str], now: float) -> None:
         """A good answer of the scheduler: "pending", "running" or "suspended" by element."""
         self._roster.listed(states, now)
 
-    def ended(self, key: str, how: str, now: float) -> None:
-        """The element is over, and its outbox has been read to the end after that was known."""
+    def ended(self, key: str, how: str, now: float, words: str = "") -> None:
+        """The element is over, and its outbox has been read to the end after that was known.
+
+        `words` is what a person should read of it.
+        """
         agent = self.agents.get(key)
         if agent is None or agent.lost:
             return
         if agent.pending:
-            self._roster.early_death(agent, how)
+            self._roster.early_death(agent, how, words)
         else:
-            self._lose_agent(agent, how, now)
+            self._lose_agent(agent, how, now, words)
 
     def forgotten(self, key: str) -> None:
         """Nobody will read the agent's outbox any more."""
@@ -213,11 +255,16 @@ class Deal:
                 self._take_back(book, agent.spoke_of(book, first, last), why)
         self._recalls.answered(agent, asked, bool(returned), now)
 
-    def death(self, key: str, batch: int, index: int, why: str, now: float) -> None:
-        """A worker died with this task; the agent is well."""
+    def death(
+        self, key: str, batch: int, index: int, why: str, now: float, short_of: str = ""
+    ) -> None:
+        """A worker died with this task; the agent is well.
+
+        `short_of` is "memory" if it died for want of that.
+        """
         agent = self.agents[key]
         self._heard(agent, now)
-        self._cut_off(agent, batch, index, True, why)
+        self._cut_off(agent, batch, index, True, why, short_of)
 
     def goodbye(
         self, key: str, reason: str, cut: Iterable[tuple[int, int, float]], now: float
@@ -226,11 +273,12 @@ class Deal:
         agent = self.agents.get(key)
         if agent is None:
             return
-        limit = self.policy.time
+        limit = self._lives(agent)
         for number, index, seconds in cut:
             charged = reason == "time" and limit is not None and seconds > limit / 2
-            why = f"cut off after {seconds:.1f} s: its element left ({reason})"
-            self._cut_off(agent, number, index, charged, why)
+            of = f" of {limit:.0f} s that its element lives" if charged else ""
+            why = f"cut off after {seconds:.1f} s{of}: its element left ({reason})"
+            self._cut_off(agent, number, index, charged, why, "time" if charged else "")
         self._leaves(agent)
 
     # -- what to do next
@@ -239,9 +287,17 @@ class Deal:
         """What follows from all that happened, at this time."""
         for agent, how in self._roster.judge(now):
             self._lose_agent(agent, how, now)
+        while self._roster.hopeless:
+            need, why = self._roster.hopeless.pop()
+            self._fail_needing(need, f"{self._larger(need)} cannot be had: {why}")
         self._rounds.deal_out(now)
         self._recall(now)
-        self._roster.order(self.open_tasks, lambda: self._workers(now), now)
+        self._roster.order(
+            self.open_tasks,
+            lambda: self._workers(now),
+            self._demand.larger(self.batches.values()),
+            now,
+        )
         actions = self._actions[:]
         self._actions.clear()
         return actions
@@ -253,6 +309,14 @@ class Deal:
     def awaited(self) -> Collection[str]:
         """Elements that have not said hello."""
         return self._roster.awaited
+
+    def silent(self, now: float) -> list[str]:
+        """Agents of which a beat is overdue."""
+        return [
+            agent.key
+            for agent in self._roster.playing.values()
+            if self._roster.is_overdue(agent, now)
+        ]
 
     def asks_scheduler(self, now: float) -> bool:
         """Whether the scheduler may know what the disk does not tell."""
@@ -291,13 +355,32 @@ class Deal:
     # -- losses
 
     def _lose(
-        self, book: BatchBook, index: int, charged: bool, why: str, alone: bool = False
+        self,
+        book: BatchBook,
+        index: int,
+        charged: bool,
+        why: str,
+        alone: bool = False,
+        short_of: str = "",
+        need: Need = USUAL,
     ) -> None:
-        """A task was lost: it is dealt again, by itself, or has failed."""
+        """A task was lost: it is dealt again, by itself, or has failed.
+
+        Parameters
+        ----------
+        short_of : str
+            "time" or "memory", if there was too little of that.
+        need : Need
+            What the element had where it was lost.
+        """
         loss = book.losses.setdefault(index, Loss())
         loss.told.append(why if charged else f"{why} (this does not count)")
         loss.charged += charged
         loss.free += not charged
+        if charged:
+            loss.short_of = short_of
+        if charged and short_of:
+            loss.need = self.policy.next_need(loss.need, need, short_of)
         if loss.charged > self.policy.retries or loss.free > FREE_LOSSES:
             self._close(book, index, index + 1)
             self._actions.append(Fail(book.number, index, loss))
@@ -314,12 +397,47 @@ class Deal:
                 self._lose(book, index, charged=False, why=why)
         self._maybe_remove(book)
 
-    def _cut_off(self, agent: AgentBook, batch: int, index: int, charged: bool, why: str) -> None:
+    def _fail_needing(self, need: Need, why: str) -> None:
+        """Nobody with that need will come: tasks that wait for one have failed."""
+        players = self._roster.needs
+        for book in list(self.batches.values()):
+            for other, line in book.lost.items():
+                if not fits(other, need) or fits_one(players, other):
+                    continue
+                waiting = [*line.again, *line.suspects]
+                for index in [index for first, last in waiting for index in range(first, last)]:
+                    loss = book.losses[index]
+                    loss.told.append(why)
+                    self._close(book, index, index + 1)
+                    self._actions.append(Fail(book.number, index, loss))
+            self._maybe_remove(book)
+
+    def _larger(self, need: Need) -> str:
+        """An element with that need, in words."""
+        time, memory = self.policy.time_of(need), self.policy.memory_of(need)
+        of = [f"{time:.0f} s"] if need.time and time is not None else []
+        if need.memory and memory is not None:
+            of.append(f"{memory >> 20} MiB for each worker")
+        return f"an element with {' and '.join(of)}"
+
+    def _lives(self, agent: AgentBook) -> float | None:
+        """Seconds that its element lives, if anybody knows."""
+        return agent.lives or self.policy.time_of(agent.need)
+
+    def _cut_off(
+        self,
+        agent: AgentBook,
+        batch: int,
+        index: int,
+        charged: bool,
+        why: str,
+        short_of: str = "",
+    ) -> None:
         """The agent lost this task. If it had been given up before, that was counted then."""
         book = self.batches.get(batch)
         if book is not None:
             for begin, _ in agent.spoke_of(book, index, index + 1):
-                self._lose(book, begin, charged, why)
+                self._lose(book, begin, charged, why, short_of=short_of, need=agent.need)
             self._maybe_remove(book)
 
     def _let_go(self, agent: AgentBook, share: ShareBook) -> None:
@@ -329,13 +447,15 @@ class Deal:
             self._wait(share.batch, first, last, share.alone)
         self._maybe_remove(share.batch)
 
-    def _leaves(self, agent: AgentBook) -> None:
+    def _let_go_all(self, agent: AgentBook) -> None:
         for share in list(agent.shares.values()):
             self._let_go(agent, share)
+
+    def _leaves(self, agent: AgentBook) -> None:
         self._rounds.forget(agent)
         self._roster.remove(agent)
 
-    def _lose_agent(self, agent: AgentBook, how: str, now: float) -> None:
+    def _lose_agent(self, agent: AgentBook, how: str, now: float, words: str = "") -> None:
         """Its element ended without goodbye, or it is no longer trusted to live."""
         found = suspects(agent, self.estimates, len(self._roster.playing))
         self._roster.lose(agent)
@@ -349,11 +469,20 @@ class Deal:
             book = share.batch
             book.take_from_waiting(index, index + 1)
             out = now - share.since
-            charged = len(found) == 1 and costs_an_attempt(how, out, self.policy.time)
+            charged = len(found) == 1 and costs_an_attempt(how, out, self._lives(agent))
             alone = goes_alone(how, lost_before=index in book.losses)
-            self._lose(book, index, charged, f"its element was lost: {how}", alone)
+            short_of = SHORT_OF.get(how, "")
+            why = f"its element was lost: {words or how}{self._had(agent, short_of)}"
+            self._lose(book, index, charged, why, alone, short_of, agent.need)
         for share in agent.lost_shares.values():
             self._maybe_remove(share.batch)
+
+    def _had(self, agent: AgentBook, short_of: str) -> str:
+        """What there was of that in its element, in words."""
+        memory, lives = self.policy.memory_of(agent.need), self._lives(agent)
+        if short_of == "memory" and memory is not None:
+            return f" ({memory * agent.slots >> 20} MiB for {agent.slots} workers)"
+        return f" ({lives:.0f} s)" if short_of == "time" and lives is not None else ""
 
     def _take_back_up(self, agent: AgentBook, read_to: int, held: set[int]) -> None:
         """It beats again: what is open and in nobody else's hands stays its own."""

@@ -1,10 +1,12 @@
 """How many workers the open tasks can use: more are not asked for."""
 
+from collections import Counter
 from collections.abc import Iterable
 from math import ceil, exp
 
 from pypool.engine.dealing.books import OPEN, AgentBook, BatchBook
 from pypool.engine.dealing.estimates import LEAST_SECONDS, Estimates
+from pypool.engine.dealing.needs import Need
 from pypool.engine.dealing.sizes import LEAST_SHARE_SECONDS
 
 WORTH_SECONDS = 1.0
@@ -51,6 +53,21 @@ class Demand:
             work += tasks * seconds
             known += min(tasks, ceil(tasks * seconds / LEAST_SHARE_SECONDS))
         return unknown + min(known, ceil(work / WORTH_SECONDS))
+
+    def larger(self, batches: Iterable[BatchBook]) -> dict[Need, int]:
+        """By need: workers that the tasks can use that wait for a larger element than usual."""
+        unknown: Counter[Need] = Counter()
+        known: Counter[Need] = Counter()
+        work: Counter[Need] = Counter()
+        for batch in batches:
+            for need, tasks in batch.needing_more().items() if batch.lost else ():
+                seconds = self._estimates.get(batch.function)
+                if seconds is None:
+                    unknown[need] += tasks
+                else:
+                    known[need] += tasks
+                    work[need] += ceil(tasks * max(seconds, LEAST_SECONDS) / WORTH_SECONDS)
+        return {need: unknown[need] + min(known[need], work[need]) for need in unknown | known}
 
     def _recent_work(self, now: float) -> float:
         return self._recent * exp(min(self._since - now, 0.0) / RECENT_SECONDS)

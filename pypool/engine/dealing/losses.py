@@ -11,8 +11,13 @@ FREE_LOSSES = 10
 """How often a task may be lost without a fault of its own."""
 
 CHARGED_ENDS = frozenset({"failed", "out of memory"})
-BLAMELESS_ENDS = frozenset({"preempted", "node failure"})
+BLAMELESS_ENDS = frozenset(
+    {"preempted", "node failure", "requeued", "launch failed", "never submitted", "disk"}
+)
 """Ends of an element that say little against its tasks."""
+
+SHORT_OF = {"out of memory": "memory", "time limit": "time"}
+"""Ends of an element that say what there was too little of."""
 
 
 def suspects(agent: AgentBook, estimates: Estimates, agents: int) -> list[tuple[ShareBook, int]]:

@@ -23,6 +23,10 @@ class Ranges:
     def __iter__(self) -> Iterator[Range]:
         return iter(list(zip(self._firsts, self._lasts, strict=True)))
 
+    def __contains__(self, index: int) -> bool:
+        place = bisect_right(self._firsts, index) - 1
+        return place >= 0 and index < self._lasts[place]
+
     def add(self, first: int, last: int) -> None:
         """Puts the indexes in; those that are in already stay in."""
         if first >= last:

@@ -28,7 +28,7 @@ class Recalls:
         self._estimates = estimates
         self._playing = playing
         self._actions = actions
-        self._number = 0
+        self.number = 0
         self._dry_at = 0.0
         self._hoards_at = 0.0
 
@@ -61,13 +61,18 @@ class Recalls:
 
         Else a long task among them begins far later than it would have, first come first served.
         """
-        if now < self._hoards_at:
+        if now < self._hoards_at or self._policy.deals_all:
             return
         self._hoards_at = now + 20 * self._policy.recall_seconds
         players = len(self._playing)
         for agent in self._playing.values():
             if self._may_ask(agent, now) and hoards(agent, self._estimates, players):
                 self._ask(agent, now)
+
+    def at_any_rate(self, agent: AgentBook, now: float) -> None:
+        """Whatever it is worth."""
+        if not agent.asked:
+            self._ask(agent, now)
 
     def answered(self, agent: AgentBook, asked: int, something: bool, now: float) -> None:
         """The agent returned something or nothing, because it was asked or by itself."""
@@ -85,7 +90,7 @@ class Recalls:
         return not (agent.asked or agent.late) and now >= agent.not_before
 
     def _ask(self, agent: AgentBook, now: float) -> None:
-        self._number += 1
-        agent.asked = self._number
+        self.number += 1
+        agent.asked = self.number
         agent.asked_at = now
-        self._actions.append(AskBack(agent.key, self._number))
+        self._actions.append(AskBack(agent.key, self.number))

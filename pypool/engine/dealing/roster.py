@@ -4,13 +4,20 @@ The roster judges agents by their silence and by what the scheduler lists. What 
 tasks of a lost agent is not its business.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import ceil
 
-from pypool.engine.dealing.actions import Action, Cancel, GiveUp, Policy, Submit
+from pypool.engine.dealing.actions import Action, Cancel, Dismiss, GiveUp, Policy, Submit
 from pypool.engine.dealing.books import AgentBook
+from pypool.engine.dealing.losses import BLAMELESS_ENDS
+from pypool.engine.dealing.needs import USUAL, Need, fits, largest_first
 
 EARLY_DEATHS = 3
+BLAMELESS_EARLY_DEATHS = 10
+CANCELLATIONS = 2
+"""Elements that somebody cancels before their hello are replaced once."""
+
 SUBMIT_AGAIN_SECONDS = 30.0
 WITHDRAWN_SECONDS = 60.0
 """What was refused once is asked for again after so long, if somebody is there meanwhile."""
@@ -36,16 +43,29 @@ class Roster:
         Those that are there.
     playing_slots : int
         Slots of those that are not about to leave.
+    needs : Counter
+        What elements those have, as far as they can take any task of that need.
+    hopeless : list of (Need, str)
+        Larger elements that do not come, and why: to be taken from here.
     """
 
-    def __init__(self, policy: Policy, actions: list[Action]) -> None:
+    def __init__(
+        self, policy: Policy, actions: list[Action], let_go: Callable[[AgentBook], None]
+    ) -> None:
         self.agents: dict[str, AgentBook] = {}
         self.playing: dict[str, AgentBook] = {}
         self.playing_slots = 0
         self._policy = policy
         self._actions = actions
+        self._let_go = let_go
         self._pending: dict[str, AgentBook] = {}
+        self.needs: Counter[Need] = Counter()
+        self.hopeless: list[tuple[Need, str]] = []
         self._early_deaths = 0
+        self._blameless_early_deaths = 0
+        self._early_deaths_of: Counter[Need] = Counter()
+        self._cancellations = 0
+        self._cancelled_lately = False
         self._submit_not_before = 0.0
         self._trouble = ""
         self._hopeless = False
@@ -57,22 +77,38 @@ class Roster:
         return self.playing_slots + sum(agent.slots for agent in fresh)
 
     @property
+    def overdue(self) -> float:
+        """Seconds of silence after which the scheduler is asked."""
+        return OVERDUE_BEATS * self._policy.beat
+
+    def is_overdue(self, agent: AgentBook, now: float) -> bool:
+        """It should have been heard by now."""
+        return now - agent.heard > self.overdue
+
+    @property
     def awaited(self) -> Collection[str]:
         """Elements that have not said hello."""
         return self._pending.keys()
 
     # -- coming and going
 
-    def submitted(self, keys: Iterable[str], now: float) -> None:
+    def somebody_else(self, keys: Collection[str]) -> bool:
+        """Whether others than these play or are to come."""
+        return bool(self.playing) or any(key not in keys for key in self._pending)
+
+    def submitted(self, keys: Iterable[str], now: float, need: Need) -> None:
+        self._cancelled_lately = False
         for key in keys:
-            self.agents[key] = self._pending[key] = AgentBook(key, self._policy.slots, now)
+            book = AgentBook(key, self._policy.slots, now, need=need)
+            self.agents[key] = self._pending[key] = book
 
     def refused(self, keys: Iterable[str], why: str) -> None:
         for key in keys:
             agent = self.agents.get(key)
             if agent is not None:
                 self.remove(agent)
-        self.has_trouble(why)
+        if why:
+            self.has_trouble(why)
 
     def withdrawn(self, keys: Iterable[str], again_at: float) -> None:
         """The scheduler does not take so many: these do not come, others may be there."""
@@ -93,15 +129,23 @@ class Roster:
         agent.said_hello = True
         agent.lost = False
         agent.was_heard(now)
-        self._early_deaths = 0
+        self._early_deaths = self._blameless_early_deaths = 0
+        self._early_deaths_of.pop(agent.need, None)
         self.playing[key] = agent
-        self.playing_slots += 0 if agent.late else agent.slots
+        if not agent.late:
+            self._counts(agent, +1)
         return agent
+
+    def _counts(self, agent: AgentBook, sign: int) -> None:
+        self.playing_slots += sign * agent.slots
+        self.needs[agent.need] += sign
+        if not self.needs[agent.need]:
+            del self.needs[agent.need]
 
     def is_late(self, agent: AgentBook) -> None:
         """It begins nothing more: its place will be free, so it is not counted."""
         if agent.key in self.playing and not agent.late:
-            self.playing_slots -= agent.slots
+            self._counts(agent, -1)
         agent.late = True
 
     @property
@@ -116,21 +160,45 @@ class Roster:
         agent.asked = 0
 
     def remove(self, agent: AgentBook) -> None:
-        """It will never speak again."""
+        """It will never speak again: what it had in hand is nobody's."""
+        self._let_go(agent)
         self._leaves(agent)
         self.agents.pop(agent.key, None)
 
     def _leaves(self, agent: AgentBook) -> None:
         self._pending.pop(agent.key, None)
         if self.playing.pop(agent.key, None) is not None and not agent.late:
-            self.playing_slots -= agent.slots
+            self._counts(agent, -1)
 
-    def early_death(self, agent: AgentBook, how: str) -> None:
-        """An element ended before hello: another one is asked for, but not for ever."""
+    def early_death(self, agent: AgentBook, how: str, words: str = "") -> None:
+        """An element ended before hello: another one is asked for, but not for ever.
+
+        Those that were asked for together are mostly cancelled together: that counts once.
+        """
         self.remove(agent)
-        self._early_deaths += 1
-        if self._early_deaths >= EARLY_DEATHS:
-            self.has_trouble(f"{self._early_deaths} elements ended before hello: {how}")
+        if how == "cancelled":
+            self._cancellations += not self._cancelled_lately
+            self._cancelled_lately = True
+            count, most = self._cancellations, CANCELLATIONS
+            words = "cancelled by somebody else, as were those before them"
+        elif agent.need != USUAL:
+            self._early_deaths_of[agent.need] += 1
+            count, most = self._early_deaths_of[agent.need], EARLY_DEATHS
+        elif how in BLAMELESS_ENDS:
+            self._blameless_early_deaths += 1
+            count, most = self._blameless_early_deaths, BLAMELESS_EARLY_DEATHS
+        else:
+            self._early_deaths += 1
+            count, most = self._early_deaths, EARLY_DEATHS
+        if count < most:
+            return
+        ended = "elements" if how == "cancelled" else f"{count} elements"
+        why = f"{ended} ended before hello: {words or how}"
+        if agent.need != USUAL:
+            self._early_deaths_of.pop(agent.need, None)
+            self.hopeless.append((agent.need, why))
+        else:
+            self.has_trouble(why)
 
     # -- judging
 
@@ -151,8 +219,7 @@ class Roster:
         """Whether the scheduler may know what the disk does not tell."""
         if self._pending or (self._policy.watches and open_tasks):
             return True
-        overdue = OVERDUE_BEATS * self._policy.beat
-        return any(now - agent.heard > overdue for agent in self.playing.values())
+        return any(self.is_overdue(agent, now) for agent in self.playing.values())
 
     def _silent(self, agent: AgentBook, now: float) -> bool:
         return now - agent.heard > self._policy.lease
@@ -189,18 +256,75 @@ class Roster:
 
     # -- asking for more
 
-    def order(self, open_tasks: int, workers: Callable[[], int], now: float) -> None:
+    def order(
+        self,
+        open_tasks: int,
+        workers: Callable[[], int],
+        larger: Mapping[Need, int],
+        now: float,
+    ) -> None:
         """Elements for the workers that can be used, up to `processes`.
 
         After trouble they are asked for later. If nobody is there or comes, the callers are told.
+
+        Parameters
+        ----------
+        workers : callable
+            How many can be used in all.
+        larger : mapping
+            How many of them by tasks that wait for a larger element.
         """
         if self._trouble:
             self._meet_trouble(open_tasks, now)
         elif self._policy.submits and open_tasks:
             waits = now < self._submit_not_before and (self.playing or self._pending)
+            if waits:
+                return
             there = self.playing_slots + sum(agent.slots for agent in self._pending.values())
-            if not waits and there < min(self._policy.processes, open_tasks):
+            if larger:
+                there = self._submit_larger(larger, there)
+            if there < min(self._policy.processes, open_tasks):
                 self._submit_for(workers(), there)
+
+    def _submit_larger(self, larger: Mapping[Need, int], there: int) -> int:
+        """Elements for the tasks that no usual one can take; gives how many slots are there then.
+
+        If there is no room for them, those go that have nothing to do and cannot help.
+        """
+        players = [agent for agent in self.playing.values() if not agent.late]
+        free = [(agent.need, agent.idle_slots) for agent in players if agent.need != USUAL]
+        free += [(agent.need, agent.slots) for agent in self._pending.values()]
+        slots = self._policy.slots
+        for need in largest_first(larger):
+            wanted = larger[need]
+            for place, (other, idle) in enumerate(free):
+                if fits(other, need):
+                    taken = min(wanted, idle)
+                    free[place] = (other, idle - taken)
+                    wanted -= taken
+            elements = ceil(wanted / slots)
+            room = (self._policy.processes - there) // slots
+            if elements > room:
+                there -= self._dismiss(elements - room, need)
+                room = (self._policy.processes - there) // slots
+            elements = min(elements, room if there else max(room, 1))
+            if elements > 0:
+                self._actions.append(Submit(elements, need))
+                free.append((need, elements * slots - wanted))
+                there += elements * slots
+        return there
+
+    def _dismiss(self, most: int, need: Need) -> int:
+        """Sends away agents without work that cannot take such a task; gives their slots."""
+        idle = [
+            agent
+            for agent in self.playing.values()
+            if not (agent.late or agent.shares or fits(agent.need, need))
+        ]
+        for agent in idle[:most]:
+            self.is_late(agent)
+            self._actions.append(Dismiss(agent.key))
+        return sum(agent.slots for agent in idle[:most])
 
     def _submit_for(self, workers: int, there: int) -> None:
         slots = self._policy.slots
@@ -221,6 +345,6 @@ class Roster:
         if (self.playing or self._pending) and not self._hopeless:
             return
         self._submit_not_before = now
-        self._early_deaths = 0
+        self._early_deaths = self._blameless_early_deaths = self._cancellations = 0
         if open_tasks:
             self._actions.append(GiveUp(why))

@@ -4,11 +4,14 @@ Everybody with idle slots comes first, then everybody gets one share more in han
 waits for the next one. How large a share is, is said by `sizes`.
 """
 
+from collections import Counter
 from heapq import nsmallest
+from math import ceil
 
 from pypool.engine.dealing.actions import Action, DealShare
-from pypool.engine.dealing.books import AgentBook, BatchBook, ShareBook
+from pypool.engine.dealing.books import AgentBook, BatchBook, Line, ShareBook
 from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.needs import USUAL, Need, fits, largest_first
 from pypool.engine.dealing.ranges import Range, Ranges
 from pypool.engine.dealing.recalls import Recalls
 from pypool.engine.dealing.roster import Roster
@@ -22,6 +25,13 @@ class Rounds:
     ----------
     batches : dict of int to BatchBook
         Those that are not over.
+    deals_all : bool
+        Everything is dealt at once, each agent its fair part: the driver may go.
+
+    Attributes
+    ----------
+    share_number : int
+        Of the last share.
     """
 
     def __init__(
@@ -31,15 +41,17 @@ class Rounds:
         roster: Roster,
         recalls: Recalls,
         actions: list[Action],
+        deals_all: bool = False,
     ) -> None:
         self._batches = batches
+        self._deals_all = deals_all
         self._estimates = estimates
         self._roster = roster
         self._recalls = recalls
         self._actions = actions
         self._waiting: set[int] = set()
         self._hungry: dict[str, AgentBook] = {}
-        self._share_number = 0
+        self.share_number = 0
 
     def has_waiting(self, book: BatchBook) -> None:
         """The batch may have tasks that can be dealt."""
@@ -72,11 +84,11 @@ class Rounds:
         self._deal_round(able, waiting, now)
 
     def _waiting_batches(self) -> list[BatchBook]:
-        """Those with tasks that could be dealt, the oldest first."""
+        """Those with tasks that could be dealt to somebody who is there, the oldest first."""
         found = [self._batches.get(number) for number in sorted(self._waiting)]
         waiting = [batch for batch in found if batch is not None and batch.waiting]
         self._waiting = {batch.number for batch in waiting}
-        return waiting
+        return [batch for batch in waiting if batch.waits_for(self._roster.needs)]
 
     def _able_agents(self) -> list[AgentBook]:
         """Those that may be dealt something, the one heard last first."""
@@ -103,13 +115,23 @@ class Rounds:
 
     def _drained(self, agents: list[AgentBook], waiting: list[BatchBook]) -> set[str]:
         """Agents that get nothing, so that they run dry for the suspects, which go alone."""
-        suspects = sum(len(batch.suspects) for batch in waiting)
-        suspects -= sum(not agent.shares for agent in agents)
-        if suspects <= 0:
-            return set()
+        counts: Counter[Need] = Counter()
+        for batch in waiting:
+            for need, line in batch.lost.items():
+                counts[need] += len(line.suspects)
+        found: set[str] = set()
+        if not counts.total():
+            return found
+        free = [agent for agent in agents if not agent.shares]
         players = self._roster.playing.values()
         busy = [agent for agent in players if agent.shares and not (agent.alone or agent.late)]
-        return {agent.key for agent in nsmallest(suspects, busy, key=lambda each: each.in_hand)}
+        for need in largest_first(counts):
+            taken = [agent for agent in free if fits(agent.need, need)][: counts[need]]
+            free = [agent for agent in free if agent not in taken]
+            able = (a for a in busy if a.key not in found and fits(a.need, need))
+            missing = nsmallest(counts[need] - len(taken), able, key=lambda each: each.in_hand)
+            found.update(agent.key for agent in missing)
+        return found
 
     def _deal_to(
         self,
@@ -119,30 +141,52 @@ class Rounds:
         drained: set[str],
         now: float,
     ) -> bool:
-        for batch in waiting:
-            if batch.suspects and not agent.shares:
-                self._give(agent, batch, batch.suspects.take(1), now, alone=True)
-                return False
+        if not agent.shares:
+            for batch in waiting:
+                for line in lines_for(agent, batch):
+                    if line.suspects:
+                        self.give(agent, batch, line.suspects.take(1), now, alone=True)
+                        return False
         if agent.key in drained:
             return False
+        if agent.need != USUAL:
+            for batch in waiting:
+                if self._deal_again(agent, batch, now):
+                    return True
         for batch in waiting:
-            if batch.again:
-                self._give(agent, batch, batch.again.take(1), now)
+            if self._deal_again(agent, batch, now):
                 return True
-            seconds = self._estimates.get(batch.function)
-            if batch.todo and (agent.idle_slots or seconds is not None):
-                players = len(self._roster.playing)
-                count = share_size(batch, seconds, agent, parts[batch.number], players)
-                self._give(agent, batch, batch.todo.take(count), now)
+            if batch.todo and (count := self._count(agent, batch, parts)):
+                self.give(agent, batch, batch.todo.take(count), now)
                 return True
         return False
 
-    def _give(
+    def _deal_again(self, agent: AgentBook, batch: BatchBook, now: float) -> bool:
+        for line in lines_for(agent, batch):
+            if line.again:
+                self.give(agent, batch, line.again.take(1), now)
+                return True
+        return False
+
+    def _count(self, agent: AgentBook, batch: BatchBook, parts: dict[int, float]) -> int:
+        """How many tasks that may go to anybody; who is wanted for others has none in reserve."""
+        if agent.need != USUAL:
+            return agent.idle_slots * batch.chunk
+        if self._deals_all:
+            fair = ceil(parts[batch.number] * agent.slots)
+            return ceil(fair / batch.chunk) * batch.chunk
+        seconds = self._estimates.get(batch.function)
+        if seconds is None and not agent.idle_slots:
+            return 0
+        players = len(self._roster.playing)
+        return share_size(batch, seconds, agent, parts[batch.number], players)
+
+    def give(
         self, agent: AgentBook, batch: BatchBook, which: Range, now: float, alone: bool = False
     ) -> None:
         first, last = which
-        self._share_number += 1
-        number = self._share_number
+        self.share_number += 1
+        number = self.share_number
         loss = batch.losses.get(first)
         attempt = 1 + loss.charged + loss.free if loss else 1
         silent = Ranges()
@@ -154,3 +198,10 @@ class Rounds:
             DealShare(agent.key, number, batch.number, first, last, attempt, seconds)
         )
         self._recalls.at_once()
+
+
+def lines_for(agent: AgentBook, batch: BatchBook) -> list[Line]:
+    """What was lost before and may go to this agent; what few others can take stands first."""
+    if not batch.lost:
+        return []
+    return [batch.lost[need] for need in largest_first(batch.lost) if fits(agent.need, need)]

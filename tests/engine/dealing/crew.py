@@ -12,10 +12,12 @@ from typing import Any
 from pypool.engine.dealing import deal
 from pypool.engine.dealing.books import CLOSED
 from pypool.engine.dealing.deal import Deal, Policy
+from pypool.engine.dealing.needs import USUAL, Need, doublings, fits
 
 Task = tuple[int, int]
 
 ENDS = ["failed", "out of memory", "preempted", "node failure", "completed", "time limit"]
+ENDS += ["requeued", "launch failed", "cancelled"]
 GOODBYES = ["idle", "time", "signal", "stop"]
 
 
@@ -43,6 +45,7 @@ class Agent:
 
     key: str
     slots: int
+    need: Need = USUAL
     inbox: deque[tuple[Any, ...]] = field(default_factory=deque)
     outbox: deque[tuple[Any, ...]] = field(default_factory=deque)
     held: dict[int, set[Task]] = field(default_factory=dict)
@@ -64,6 +67,9 @@ class Agent:
                 self.read_to = number
                 self.held[number] = {(batch, index) for index in range(first, last)}
                 self.todo.extend((number, (batch, index)) for index in range(first, last))
+            elif word[0] == "stop":
+                self.leave("stop", 0.0)
+                return
             else:
                 self.give_back(word[1])
         if self.late and self.todo:
@@ -105,11 +111,11 @@ class Agent:
         self.report()
         self.outbox.append(("beat", self.read_to, list(self.held)))
 
-    def lose_worker(self, which: int) -> None:
+    def lose_worker(self, which: int, short_of: str = "") -> None:
         number, task = self.running.pop(which)
         self.report()
         self.told(number, task)
-        self.outbox.append(("death", *task))
+        self.outbox.append(("death", *task, short_of))
         self.begin()
 
     def leave(self, reason: str, seconds: float) -> None:
@@ -128,7 +134,8 @@ class World:
         Tasks that were in the hands of an agent that was lost or of which a word was lost: two
         agents may run them.
     killers : dict of Task to str
-        Tasks that end their "worker" or their "element" whenever they are run.
+        Tasks that end their "worker" or their "element" whenever they are run; those that need
+        more "memory" or "time" do so in elements that have not got it.
     """
 
     def __init__(self, random: Random) -> None:
@@ -139,6 +146,9 @@ class World:
             slots=random.choice([1, 1, 2, 4]),
             retries=random.choice([0, 2]),
             time=random.choice([None, 100.0]),
+            max_time=random.choice([None, 300.0]),
+            memory=random.choice([None, 1 << 30]),
+            max_memory=random.choice([None, 4 << 30]),
             lease=60.0,
         )
         self.deal = Deal(self.policy)
@@ -167,7 +177,8 @@ class World:
         self.counts[number] = count
         for index in range(count):
             if self.random.random() < 0.01:
-                self.killers[number, index] = self.random.choice(["worker", "element"])
+                kinds = ["worker", "element", "memory", "time"]
+                self.killers[number, index] = self.random.choice(kinds)
         function = self.random.choice(["f", "g", "h"])
         self.deal.open_batch(number, count, function, self.random.choice([1, 1, 5]))
 
@@ -202,7 +213,7 @@ class World:
                 self.late.add(key)
             self.tell(key, [(batch, first) for batch, first, _ in ranges])
         elif word[0] == "death":
-            self.deal.death(key, word[1], word[2], "its worker died", self.now)
+            self.deal.death(key, word[1], word[2], "its worker died", self.now, word[3])
             self.tell(key, [(word[1], word[2])])
         elif word[0] == "beat":
             self.deal.beat(key, word[1], word[2], self.now)
@@ -272,8 +283,13 @@ class World:
 
     def act(self, action: deal.Action) -> None:
         match action:
-            case deal.Submit(elements):
-                self.submit(elements)
+            case deal.Submit(elements, need):
+                self.submit(elements, need)
+            case deal.Dismiss(key):
+                assert key not in self.left | self.late
+                assert not any(self.hands[key].values())
+                self.late.add(key)
+                self.agents[key].inbox.append(("stop",))
             case deal.DealShare():
                 self.take_share(action)
             case deal.AskBack(key, number):
@@ -281,8 +297,11 @@ class World:
                 self.agents[key].inbox.append(("return", number))
             case deal.Fail(batch, task, loss):
                 assert (batch, task) not in self.delivered | self.failed
-                assert loss.charged == self.policy.retries + 1 or loss.free == deal.FREE_LOSSES + 1
-                assert len(loss.told) == loss.charged + loss.free
+                hopeless = "cannot be had" in loss.told[-1]
+                assert not hopeless or loss.need != USUAL
+                often = loss.charged == self.policy.retries + 1
+                assert hopeless or often or loss.free == deal.FREE_LOSSES + 1
+                assert len(loss.told) == loss.charged + loss.free + hopeless
                 self.failed.add((batch, task))
             case deal.Cancel(key):
                 if self.random.random() < 0.5:
@@ -295,24 +314,30 @@ class World:
                 self.deal.drop_batches()
                 self.failed |= self.open_tasks()
 
-    def submit(self, elements: int) -> None:
+    def submit(self, elements: int, need: Need) -> None:
         players = [a for a in self.deal.agents.values() if a.plays and a.key not in self.late]
         pending = [a for a in self.deal.agents.values() if a.pending]
         there = sum(agent.slots for agent in players + pending)
         usable = min(self.policy.processes, self.deal.open_tasks) - there
         assert elements > 0
-        assert (elements - 1) * self.policy.slots < usable
+        assert need != USUAL or (elements - 1) * self.policy.slots < usable
         assert there + elements * self.policy.slots <= max(self.policy.processes, self.policy.slots)
         keys = [f"a{self.names + number}" for number in range(elements)]
         self.names += elements
-        self.deal.submitted(keys, self.now)
+        if need != USUAL:
+            lines = [book.lost[need] for book in self.deal.batches.values() if need in book.lost]
+            assert (elements - 1) * self.policy.slots < sum(map(len, lines))
+            assert need.time <= doublings(self.policy.time, self.policy.max_time)
+            assert need.memory <= doublings(self.policy.memory, self.policy.max_memory)
+        self.deal.submitted(keys, self.now, need)
         if self.refusing:
-            self.deal.refused(keys, "the partition is down", self.now)
+            for_now = self.random.random() < 0.5
+            self.deal.refused(keys, "the partition is down", self.now, for_now)
             return
         if self.random.random() < 0.1:
             keys, fewer = keys[: len(keys) // 2 or 1], keys[len(keys) // 2 or 1 :]
             self.deal.withdrawn(fewer, self.now, at_once=self.random.random() < 0.5)
-        self.agents |= {key: Agent(key, self.policy.slots) for key in keys}
+        self.agents |= {key: Agent(key, self.policy.slots, need) for key in keys}
 
     def take_share(self, share: deal.DealShare) -> None:
         book = self.deal.agents[share.agent]
@@ -322,6 +347,11 @@ class World:
         assert tasks
         assert share.last <= self.counts[share.batch]
         assert not tasks & (self.delivered | self.failed)
+        for index in range(share.first, share.last):
+            loss = self.deal.batches[share.batch].losses.get(index)
+            if loss is not None:
+                assert share.last - share.first == 1
+                assert fits(self.agents[share.agent].need, loss.need)
         for other, shares in self.hands.items():
             for held in shares.values():
                 assert not held & tasks - self.doubtful, f"{other} has it, too"
@@ -363,9 +393,16 @@ class World:
                 assert whole <= 1
                 if agent.slots == 1:
                     assert len(agent.shares) <= 2
-        waiting = 0
+        waiting = usual = 0
         for book in self.deal.batches.values():
-            for kind in (book.todo, book.again, book.suspects):
+            kinds = [book.todo]
+            usual += len(book.todo)
+            for need, line in book.lost.items():
+                kinds += [line.again, line.suspects]
+                usual += len(line) if need == USUAL else 0
+                for first, last in [*line.again, *line.suspects]:
+                    assert all(book.losses[index].need == need for index in range(first, last))
+            for kind in kinds:
                 for first, last in kind:
                     waiting += last - first
                     for index in range(first, last):
@@ -375,11 +412,16 @@ class World:
                 assert loss.charged <= self.policy.retries + 1
                 assert loss.free <= deal.FREE_LOSSES + 1
         assert waiting + len(held_by) == self.deal.open_tasks
-        suspects = any(book.suspects for book in self.deal.batches.values())
+        lines = [line for book in self.deal.batches.values() for line in book.lost.values()]
+        suspects = any(line.suspects for line in lines)
         for agent in players:
             may = not (agent.asked or agent.alone or agent.key in self.late)
             may = may and not (suspects and agent.shares)
-            assert not (may and waiting and agent.idle_slots), f"{agent.key} idles"
+            may = may and agent.idle_slots > 0
+            assert not (may and usual), f"{agent.key} idles"
+            for book in self.deal.batches.values():
+                for need, line in book.lost.items():
+                    assert not (may and line and fits(agent.need, need)), f"{agent.key} idles"
 
     # -- driving
 
@@ -413,7 +455,7 @@ class World:
             if what < 0.9:
                 self.start(agent)
             elif what < 0.98:
-                self.end(agent, "failed")
+                self.end(agent, random.choice(["failed", "cancelled", "node failure"]))
             else:
                 agent.gone = True
                 agent.outbox.append(("refused",))
@@ -428,7 +470,8 @@ class World:
         elif what < 0.8:
             agent.beat()
         elif what < 0.84 and agent.running:
-            agent.lose_worker(random.randrange(len(agent.running)))
+            short_of = random.choice(["", "", "memory"])
+            agent.lose_worker(random.randrange(len(agent.running)), short_of)
         elif what < 0.87:
             self.lose_word(agent)
         elif what < 0.9:
@@ -447,7 +490,11 @@ class World:
                 return
             which = self.random.randrange(len(agent.running))
             kind = self.killers.get(agent.running[which][1])
-            if kind == "worker":
+            if kind == "memory" and not agent.need.memory:
+                agent.lose_worker(which, "memory")
+            elif kind == "time" and not agent.need.time:
+                agent.leave("time", 80.0)
+            elif kind == "worker":
                 agent.lose_worker(which)
             elif kind == "element":
                 self.end(agent, "failed")

@@ -19,6 +19,7 @@ from pypool.engine.dealing.deal import (
     Remove,
     Submit,
 )
+from pypool.engine.dealing.needs import USUAL
 
 from .crew import World
 
@@ -344,8 +345,8 @@ def test_cut_tasks_are_no_suspects():
     """A task cut off by a goodbye may be dealt with others in hand."""
     table = one_task()
     table.deal.goodbye("a0", "signal", [(1, 0, 1.0)], 1.0)
-    assert not table.deal.batches[1].suspects
-    assert len(table.deal.batches[1].again) == 1
+    line = table.deal.batches[1].lost[USUAL]
+    assert (len(line.again), len(line.suspects)) == (1, 0)
 
 
 def test_what_a_leaving_agent_has_not_begun_is_dealt_at_once():
@@ -402,7 +403,7 @@ def test_an_agent_runs_dry_for_a_suspect():
         table.decide(after=0.25)
     book = table.deal.batches[1]
     assert book.losses
-    assert not book.suspects
+    assert not any(line.suspects for line in book.lost.values())
     assert all(book.state[index] for index in book.losses)
 
 
@@ -456,7 +457,8 @@ def test_a_failed_node_makes_no_suspects_at_first():
     table.decide()
     table.deal.ended("a0", "node failure", 1.0)
     book = table.deal.batches[1]
-    assert (len(book.again), len(book.suspects)) == (4, 0)
+    line = book.lost[USUAL]
+    assert (len(line.again), len(line.suspects)) == (4, 0)
 
 
 # -- agents that vanish, and come back

@@ -16,10 +16,11 @@
 trap 'case $? in 99) ;& 100) exit 1 ;; esac' EXIT # Grid Engine starts 99 again and keeps 100
 pypool_element="elements/$1/$((SGE_TASK_ID - 1))"
 set -- # what setup reads would take it for its own
+trap '' USR1 # "the end is near" is for the agent
 module load gcc
 export CACHE="$TMPDIR"
 
-trap 'kill -TERM "$!" 2>/dev/null || :' TERM # the agent's affair
+for pypool_word in TERM USR1 USR2 XCPU; do trap "kill -$pypool_word \$! 2>/dev/null || :" $pypool_word; done
 exec /python /start.py '/shared/run of 100%' "$pypool_element" &
 agent=$!; until wait "$agent"; ended=$?; ! kill -0 "$agent" 2>/dev/null; do :; done
 { : # none of these that fails ends this shell, whatever was set before

@@ -5,6 +5,7 @@
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
 #SBATCH --ntasks=1
+#SBATCH --signal=B:USR1@30
 #SBATCH --partition='long and wide'
 #SBATCH --account='physics 101'
 #SBATCH --time=1-12:30:00
@@ -15,10 +16,11 @@
 #SBATCH --constraint='a&b'
 pypool_element="elements/$1/${SLURM_ARRAY_TASK_ID}"
 set -- # what setup reads would take it for its own
+trap '' USR1 # "the end is near" is for the agent
 module load gcc
 export CACHE="$TMPDIR"
 
-trap 'kill -TERM "$!" 2>/dev/null || :' TERM # the agent's affair
+for pypool_word in TERM USR1 USR2 XCPU; do trap "kill -$pypool_word \$! 2>/dev/null || :" $pypool_word; done
 exec /python /start.py '/shared/run of 100%' "$pypool_element" &
 agent=$!; until wait "$agent"; ended=$?; ! kill -0 "$agent" 2>/dev/null; do :; done
 { : # none of these that fails ends this shell, whatever was set before
