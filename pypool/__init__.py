@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pypool import local, serial, sge, shell, slurm
+    from pypool.attached import attach
     from pypool.errors import (
         AgentStartError,
+        CodeChangedError,
         InitializerError,
+        NoResultError,
         PoolError,
         RemoteError,
         RunDirectoryError,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pypool.task import Task, current_task, division, rng
 
 _HOMES = {
+    "attach": "pypool.attached",
     "Pool": "pypool.pool",
     "AsyncResult": "pypool.results",
     "Task": "pypool.task",
@@ -37,11 +41,15 @@ _HOMES = {
     "division": "pypool.task",
     "rng": "pypool.task",
     "AgentStartError": "pypool.errors",
+    "CodeChangedError": "pypool.errors",
     "InitializerError": "pypool.errors",
+    "NoResultError": "pypool.errors",
+    "OutOfMemoryError": "pypool.errors",
     "PoolError": "pypool.errors",
     "RemoteError": "pypool.errors",
     "RunDirectoryError": "pypool.errors",
     "SubmitError": "pypool.errors",
+    "TimeLimitError": "pypool.errors",
     "VersionMismatchError": "pypool.errors",
     "WorkerLostError": "pypool.errors",
 }
@@ -50,16 +58,21 @@ _MODULES = ("local", "serial", "sge", "shell", "slurm")
 __all__ = [
     "AgentStartError",
     "AsyncResult",
+    "CodeChangedError",
     "InitializerError",
+    "NoResultError",
+    "OutOfMemoryError",
     "Pool",
     "PoolError",
     "RemoteError",
     "RunDirectoryError",
     "SubmitError",
     "Task",
+    "TimeLimitError",
     "VersionMismatchError",
     "WorkerLostError",
     "__version__",
+    "attach",
     "current_task",
     "division",
     "local",

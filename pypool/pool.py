@@ -68,13 +68,20 @@ class Pool:
         A directory that compute nodes share, `~/.pypool` unless given. One that is given may be
         missing, its parent may not.
     name : str, optional
-        Names the jobs.
+        Names the jobs and the run: the same program started again finds what was done in
+        ``work_dir/name``, and computes only what is missing.
     queue : str, optional
         The scheduler's queue, Slurm's partition.
     time : float, str or timedelta, optional
         How long an array element lives: seconds, "1h30m", "1:30:00".
+    max_time : float, str or timedelta, optional
+        A task that ran out of time is started again where it has twice as much, up to this;
+        unless given, it gets as much as before.
     memory : int or str, optional
         Memory per worker: bytes, "500M", "4G".
+    max_memory : int or str, optional
+        A task that ran out of memory is started again where it has twice as much, up to this;
+        unless given, it gets as much as before.
     cpus, gpus : int, optional
         CPUs and GPUs per worker. `cpus` sets how many threads OpenMP, OpenBLAS, MKL and numexpr
         start, unless their variables are set; of an element's GPUs each worker sees its own.
@@ -105,7 +112,7 @@ class Pool:
     keep : {"failed", "all", "none"}, optional
         What stays of a run: all of it if tasks failed, always, or never.
     on_change : {"say", "refuse"}, optional
-        Not used yet: what to do if code changed since the run was begun.
+        What to do if workers have loaded a module that was changed since: a line, or an error.
     progress, verbose : bool, optional
         A line on standard error every ten seconds. Both mean the same.
     profile : str, optional
@@ -138,7 +145,9 @@ class Pool:
         name: str | None = None,
         queue: str | None = None,
         time: float | str | timedelta | None = None,
+        max_time: float | str | timedelta | None = None,
         memory: int | str | None = None,
+        max_memory: int | str | None = None,
         cpus: int | None = None,
         gpus: int | None = None,
         account: str | None = None,
@@ -462,6 +471,8 @@ class Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if error and error[0] is not None and os.getpid() == self._pid:
+            self._runner.spoil()
         self.terminate()
 
     # -- what libraries ask a pool for

@@ -14,17 +14,18 @@ PACKAGE = Path(pypool.__file__).parent
 # Each row may import what stands in the rows below it, and its own row.
 LAYERS = [
     {"local", "serial", "sge", "shell", "slurm"},
-    {"pool"},
+    {"pool", "attached"},
     {"engine", "picking"},
     {"results", "schedulers", "worker", "config"},
     {"options", "machine", "places"},
     {"rundir", "units"},
-    {"pickling", "by_value", "errors", "task", "version"},
+    {"pickling", "by_value", "stable", "code", "errors", "printable", "task", "version"},
 ]
 # Whose imports are narrower than their row.
 NARROW = {
-    "worker": {"worker", "rundir", "pickling", "by_value", "errors", "task", "version"},
-    "schedulers": {"schedulers", "errors"},
+    "worker": {"worker", "rundir", "pickling", "by_value", "code", "errors", "task", "version"},
+    "printable": {"printable"},
+    "schedulers": {"schedulers", "errors", "printable"},
     "results": {"results", "pickling"},
     "config": {"config", "options", "places"},
     "options": {"options", "units"},
@@ -34,6 +35,8 @@ NARROW = {
     "picking": {"picking", "machine", "schedulers", "errors"},
     "rundir": {"rundir", "errors"},
     "task": {"task"},
+    "stable": {"stable"},
+    "code": {"code"},
 }
 WORKER_MUST_NOT_LOAD = {
     "asyncio",

@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pypool.engine.dealing.deal import Policy
+from pypool.engine.dealing.needs import USUAL, Need
 from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
+from pypool.engine.named import Opened, open_named
 from pypool.engine.submission import ClusterElements
 from pypool.engine.this_machine import LocalElements, private_directory
 from pypool.engine.variables import WITHIN, variables
@@ -23,7 +25,7 @@ from pypool.options import Options
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader
 from pypool.rundir.messages import beat_seconds
-from pypool.rundir.run import RunDirectory, is_run_name, prepare_work_dir
+from pypool.rundir.run import RunDirectory, is_run_name, prepare_work_dir, unusable
 from pypool.schedulers.base import Scheduler, wait
 from pypool.version import VERSION
 
@@ -81,6 +83,7 @@ def run_info(options: Options, elements: int, scheduler: str, nodes: int = 1) ->
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "start": time.time(),
+        "name": None,
         "scheduler": scheduler,
         "elements": elements,
         "nodes": nodes,
@@ -89,6 +92,7 @@ def run_info(options: Options, elements: int, scheduler: str, nodes: int = 1) ->
         "time": options.time,
         "orphan_timeout": options.orphan_timeout,
         "keep": options.keep,
+        "on_change": options.on_change,
     }
 
 
@@ -119,10 +123,14 @@ class ClusterBackend:
             slots=options.workers,
             retries=options.retries,
             time=options.time,
+            max_time=options.max_time,
+            memory=options.memory,
+            max_memory=options.max_memory,
             beat=beat,
             lease=LEASE_BEATS * beat,
             start_timeout=options.start_timeout,
             watches=scheduler.interval is not None,
+            deals_all=options.name is not None,
         )
 
     def _say_what_is_left_over(self) -> None:
@@ -146,25 +154,55 @@ class ClusterBackend:
             gpus = options.gpus * options.workers
             self._gpu_request = wait(self.scheduler.gpu_request(gpus, options.slots))
 
-    def open(self, rules: WorkerRules) -> RunDirectory:
-        """A new run, with its job script."""
+    def open(self, rules: WorkerRules) -> Opened:
+        """A new run, or the one of that name, with its job script."""
         prune(self.options.work_dir)
         self.scheduler.variables = WITHIN | variables(self.options, os.environ)
         elements, nodes = self.options.elements, self.scheduler.nodes
         info = run_info(self.options, elements, self.scheduler.name, nodes) | rules.info()
-        run = RunDirectory.create(self.options.work_dir, info)
-        run.keeps = self.options.keep == "all"
-        script = self.job_script(run.path)
-        run.write(names.JOB_SCRIPT, [script.encode(errors="surrogateescape")], sync=True)
-        return run
+        if self.options.name is None:
+            opened = Opened(RunDirectory.create(self.options.work_dir, info))
+        else:
+            opened = open_named(self.options.work_dir, self.options.name, info)
+        run = opened.run
+        run.keeps = run.named or self.options.keep == "all"
+        try:
+            self.write_job_script(run)
+        except OSError as error:
+            if opened.old is None:
+                run.remove_tree("")
+            self.close(opened)
+            raise unusable(run.path, error) from error
+        return opened
+
+    def close(self, opened: Opened) -> None:
+        """Nothing is done with it any more."""
+        if opened.lock is not None:
+            opened.lock.release()
+        opened.run.close()
+
+    def write_job_script(self, run: RunDirectory, need: Need = USUAL) -> str:
+        """Writes the script of elements with this need, and gives its name in the run."""
+        name = names.job_script(need, run.life)
+        text = self.job_script(run.path, need).encode(errors="surrogateescape")
+        run.write(name, [text], sync=True)
+        return name
 
     def elements(self, run: RunDirectory, journal: Journal) -> ClusterElements:
-        return ClusterElements(run, self.scheduler, self.options, journal)
-
-    def job_script(self, run: str) -> str:
-        return render(
-            self.scheduler, self.options, run, self._parallel_environment, self._gpu_request
+        return ClusterElements(
+            run,
+            self.scheduler,
+            self.options,
+            journal,
+            lambda need: self.write_job_script(run, need),
         )
+
+    def job_script(self, run: str, need: Need = USUAL) -> str:
+        options = self.options
+        if need != USUAL:
+            time, memory = self.policy.time_of(need), self.policy.memory_of(need)
+            options = replace(options, time=time, memory=memory)
+        return render(self.scheduler, options, run, self._parallel_environment, self._gpu_request)
 
     def linger(self, waited: float) -> float:
         """Seconds without work after which an agent leaves: as long as its element waited."""
@@ -172,8 +210,14 @@ class ClusterBackend:
             return self.options.linger
         return min(max(waited, SHORTEST_LINGER), LONGEST_LINGER)
 
-    def clean_up(self, run: RunDirectory, failed: bool) -> None:
-        """By what is to be kept; as a rule inputs and results go, what tells of the run stays."""
+    def clean_up(self, run: RunDirectory, failed: bool, complete: bool) -> None:
+        """By what is to be kept; as a rule inputs and results go, what tells of the run stays.
+
+        Of a named run that is not `complete` all stays: it can be resumed.
+        """
+        if run.named and not complete:
+            return
+        run.keeps = self.options.keep == "all"
         if self.options.keep == "none":
             remove_all(run)
         if self.options.keep != "failed" or failed:
@@ -190,8 +234,9 @@ class ClusterBackend:
             return
         for name in run.list(element):
             printed = name.startswith("output.")
-            if not printed or not os.stat(f"{run.path}/{element}/{name}").st_size:
-                run.remove(f"{element}/{name}")
+            with suppress(OSError):
+                if not printed or not os.lstat(f"{run.path}/{element}/{name}").st_size:
+                    run.remove(f"{element}/{name}")
         with suppress(OSError):  # something was printed, or other elements are still there
             os.rmdir(f"{run.path}/{element}")
             os.rmdir(os.path.dirname(f"{run.path}/{element}"))
@@ -223,10 +268,13 @@ class LocalBackend:
             lease=float("inf"),
         )
 
-    def open(self, rules: WorkerRules) -> RunDirectory:
+    def open(self, rules: WorkerRules) -> Opened:
         its_own = replace(self.options, python=sys.executable, time=None)  # of no use here
         info = run_info(its_own, 1, "local") | rules.info()
-        return RunDirectory.create(private_directory(), info, prefix="pypool-")
+        return Opened(RunDirectory.create(private_directory(), info, prefix="pypool-"))
+
+    def close(self, opened: Opened) -> None:
+        opened.run.close()
 
     def elements(self, run: RunDirectory, journal: Journal) -> LocalElements:
         return LocalElements(run, variables(self.options, os.environ))
@@ -237,7 +285,7 @@ class LocalBackend:
     def clean_element(self, run: RunDirectory, element: str) -> None:
         """It goes with the rest."""
 
-    def clean_up(self, run: RunDirectory, failed: bool) -> None:
+    def clean_up(self, run: RunDirectory, failed: bool, complete: bool) -> None:
         """The elements have removed the directory."""
 
 
@@ -252,7 +300,11 @@ def prune(work_dir: str) -> None:
     """
     old = time.time() - KEPT_SECONDS
     ended = []
-    for path in sorted(entry.path for entry in os.scandir(work_dir) if is_run_name(entry.name)):
+    try:
+        found = sorted(entry.path for entry in os.scandir(work_dir) if is_run_name(entry.name))
+    except OSError:
+        return  # who makes a run there will meet it again, and tell
+    for path in found:
         try:
             has_ended, silent_since = last_words(path)
         except (OSError, RunDirectoryError):

@@ -7,9 +7,11 @@ calls of one function that come together share a batch.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+
+from pypool.printable import printable
 
 GROUP_TASKS = 1000
 GROUP_BYTES = 1 << 20
@@ -50,6 +52,8 @@ class Call:
         More tasks may come.
     begin : callable or None
         Called by the dispatcher when it takes the call.
+    knows : callable or None
+        In a named run: gives what the task of an item is known by.
     """
 
     kind: int
@@ -63,10 +67,15 @@ class Call:
     left: int = 0
     growing: bool = True
     begin: Callable[[], object] | None = None
+    knows: Callable[[Any], bytes] | None = None
+
+    def digests(self, items: Iterable[Any]) -> list[bytes]:
+        """What the tasks of these items are known by; nothing in a run without a name."""
+        return [] if self.knows is None else [self.knows(item) for item in items]
 
     def task(self, index: int) -> str:
         """A task in words."""
-        return f"task {index} of call {self.number} ({self.name})"
+        return f"task {index} of call {self.number} ({printable(self.name)})"
 
     def goes_with(self, other: Call) -> bool:
         """Tasks of both can be in one batch."""
@@ -80,12 +89,30 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Portion:
-    """Tasks first, first + 1, ... of a call, each item pickled; maybe the last ones."""
+    """Tasks first, first + 1, ... of a call, each item pickled; maybe the last ones.
+
+    Attributes
+    ----------
+    digests : list of bytes
+        In a named run, of each task: what it is known by when the program is started again. Empty
+        if nothing is.
+    """
 
     call: Call
     first: int
     items: list[bytes]
     final: bool
+    digests: list[bytes] = field(default_factory=list)
+
+    def part(self, start: int, end: int) -> Portion:
+        """Its items start, ..., end - 1 alone."""
+        return Portion(
+            self.call,
+            self.first + start,
+            self.items[start:end],
+            self.final,
+            self.digests[start:end],
+        )
 
 
 class Part(NamedTuple):
@@ -102,8 +129,8 @@ class Batch:
 
     Attributes
     ----------
-    items : list of bytes
-        The pickled items, until they are written.
+    items, digests : list of bytes
+        The pickled items and their digests, until they are written.
     count, size : int
         How many they are, and their bytes.
     left : int
@@ -113,6 +140,7 @@ class Batch:
     number: int
     parts: list[Part] = field(default_factory=list)
     items: list[bytes] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
     count: int = 0
     size: int = 0
     left: int = 0
@@ -129,6 +157,7 @@ class Batch:
         else:
             self.items += portion.items
         self.parts.append(Part(self.count, portion.call, portion.first))
+        self.digests += portion.digests
         self.count += len(portion.items)
         self.left += len(portion.items)
         self.size += sum(map(len, portion.items))
@@ -182,6 +211,7 @@ class Calls:
         """What is on disk need not stay in memory."""
         self._batches[batch.number] = batch
         batch.items = []
+        batch.digests = []
         for part in batch.parts:
             if not part.call.growing:
                 part.call.function = b""
@@ -197,6 +227,16 @@ class Calls:
         batch.left -= 1
         if not batch.left:
             self._batches.pop(batch.number, None)
+        call.left -= 1
+        self._close_if_over(call)
+
+    def adopt(self, batch: Batch) -> None:
+        """Tasks of an earlier life's batch are waited for again."""
+        self._batches[batch.number] = batch
+
+    def answer(self, call: Call, index: int, value: Any) -> None:
+        """Tells the caller what a task has returned in an earlier life."""
+        call.handle.set_item(index, True, value)
         call.left -= 1
         self._close_if_over(call)
 

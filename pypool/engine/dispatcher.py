@@ -8,7 +8,7 @@ cleans nothing up.
 
 from __future__ import annotations
 
-import atexit
+import errno
 import logging
 import os
 import socket
@@ -18,19 +18,24 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from pypool.engine import endings
 from pypool.engine.backend import Backend, WorkerRules
 from pypool.engine.calls import Batch, Calls, Portion
 from pypool.engine.dealing import deal
 from pypool.engine.dealing.deal import Deal
+from pypool.engine.dealing.needs import Need
+from pypool.engine.disk_watch import DiskWatch
 from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link
+from pypool.engine.named import COMPLETE
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.progress import Progress
+from pypool.engine.resume import Resumed
 from pypool.engine.store import Store
-from pypool.engine.submission import Ended, Listed, Refused, Shrunk
-from pypool.errors import AgentStartError, PoolError, RunDirectoryError
-from pypool.rundir import names, records
+from pypool.engine.submission import Ended, Grace, Listed, Refused, Shrunk
+from pypool.errors import AgentStartError, PoolError, RunDirectoryError, SubmitError
+from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
 from pypool.rundir.messages import WRITING
 from pypool.rundir.run import unusable
@@ -42,14 +47,15 @@ BEAT_SECONDS = 15.0
 LONGEST_SLEEP = 0.25
 COMMAND_SLEEP = 0.02
 GOODBYE_PATIENCE = 5.0
+DISK_LOOK_SECONDS = 5.0
 GAP = 2.0
 ZOMBIE_SECONDS = 600.0
 """So long the mailbox of an ended element is read on: it may have ended in name only."""
 
+AT_ONCE = ("terminate", "detach")
+
 LARGE = 64 << 20
 """A batch of so many bytes takes its time to be written, and agents are told to wait for it."""
-
-_living: set[Dispatcher] = set()
 
 
 class Dispatcher:
@@ -65,19 +71,28 @@ class Dispatcher:
 
     def __init__(self, backend: Backend, rules: WorkerRules) -> None:
         self._backend = backend
-        self._run = backend.open(rules)
+        self._opened = opened = backend.open(rules)
+        self._run = opened.run
         self._pid = os.getpid()
         now = time.monotonic()
-        self._journal = Journal(self._run, now)
-        self._driver = FileWriter(self._run.open_file, names.DRIVER, self._run.mark)
         self._deal = Deal(backend.policy)
         self._store = Store(self._run)
-        if rules.initializer is not None:
-            self._store.keep(rules.initializer)
         self._calls = Calls()
-        self._intake = Intake(
-            self._deal, self._calls, Outcomes(self._run), self._journal, backend.linger
-        )
+        try:
+            self._journal = Journal(self._run, now)
+            self._driver = self._open_driver_file()
+            if rules.initializer is not None:
+                self._store.keep(rules.initializer)
+        except OSError as error:
+            backend.close(opened)
+            if error.errno is None:  # a signal handler has raised it
+                raise
+            raise unusable(self._run.path, error) from error
+        outcomes = Outcomes(self._run)
+        self._intake = Intake(self._deal, self._calls, outcomes, self._journal, backend.linger)
+        self._resumed: Resumed | None = None
+        if opened.old is not None:
+            self._resumed = Resumed(opened.old, self._deal, self._calls, outcomes)
         self._numbers = 0
         self._links: dict[str, Link] = {}
         self._ended: dict[str, float] = {}
@@ -86,6 +101,8 @@ class Dispatcher:
         self._quietly = False
         self._stop: str | None = None
         self._opens = Allowance(now)
+        self._disk = DiskWatch(self._run.path)
+        self._disk_look_at = now
         self._failed: set[int] = set()
         self._progress = Progress(backend.options.progress, now)
         self._beat_at = self._last_round = now
@@ -94,8 +111,14 @@ class Dispatcher:
         self._wakeup.setblocking(False)
         self._elements = backend.elements(self._run, self._journal)
         self.thread = threading.Thread(target=self._live, name="pypool-dispatcher", daemon=True)
-        _living.add(self)
+        endings.watch(self, signals=not backend.local)
         self.thread.start()
+
+    def _open_driver_file(self) -> FileWriter:
+        run = self._run
+        if run.life == 1:
+            return FileWriter(run.open_file, names.DRIVER, run.mark)
+        return FileWriter.resume(run.open_file, names.DRIVER, run.mark, run.life)
 
     # -- for the callers' threads: without a lock, for a signal handler that comes in between may
     #    wait for the thread, and the thread would wait for the lock
@@ -108,6 +131,11 @@ class Dispatcher:
     def ours(self) -> bool:
         """This is the process that made it, not a fork."""
         return os.getpid() == self._pid
+
+    @property
+    def named(self) -> bool:
+        """The run outlives this process, if need be."""
+        return self._run.named
 
     @property
     def over(self) -> bool:
@@ -124,40 +152,55 @@ class Dispatcher:
         return False
 
     def stop(self, how: str) -> None:
-        """Asks the thread to end: "close" when all is done, "terminate" at once."""
-        self._stop = "terminate" if self._stop == "terminate" else how
+        """Asks the thread to end: "close" when all is done, "terminate" at once.
+
+        "detach" at once, too, but a named run goes on without its driver.
+        """
+        self._stop = self._stop if self._stop in AT_ONCE else how
         self._ring()
+
+    def spoil(self) -> None:
+        """The program ends by an exception: a named run is not over, whatever it has done."""
+        self._spoilt = True
 
     def join(self) -> None:
         """Waits until the thread has ended."""
         if threading.current_thread() is not self.thread:
             self.thread.join()
+            endings.unwatch(self)
 
     def _ring(self) -> None:
-        with suppress(OSError):  # it may have been rung often enough, or be over
+        try:
             self._wakeup.send(b".")
+        except OSError as error:
+            if error.errno is None:  # no error of ours: a signal handler has raised it
+                raise
+            # it has been rung often enough, or is over
 
     # -- the thread
 
     def _live(self) -> None:
         error: BaseException | None = None
         try:
+            if self._resumed is not None:
+                self._take_up(self._resumed, time.monotonic())
             while not self._is_over():
                 self._round(time.monotonic())
         except OSError as trouble:
             error = unusable(self._run.path, trouble)
         except TakenOver as trouble:
-            error = RunDirectoryError(str(trouble))
+            self._taken_over = True
+            error = RunDirectoryError(f"{self._run.path}: {trouble}")
         except BaseException as bug:
             error = bug
             log.exception("the dispatcher of %s failed", self._run.path)
         try:
             self._end(error)
         finally:
-            _living.discard(self)
+            endings.unwatch(self)
 
     def _is_over(self) -> bool:
-        if self._stop == "terminate":
+        if self._stop in AT_ONCE:
             return True
         return self._stop == "close" and not self._calls and not self._requests
 
@@ -169,6 +212,7 @@ class Dispatcher:
         self._last_round = now
         self._read_links(now)
         self._take_news(now)
+        self._watch_disk(now)
         for action in self._deal.decide(now):
             self._act(action, now)
         for link in self._links.values():
@@ -207,20 +251,40 @@ class Dispatcher:
         self._driver.put(records.DRIVER_BEAT, what)
         self._driver.flush()
 
+    def _take_up(self, resumed: Resumed, now: float) -> None:
+        """What an earlier life has left: batches, elements, and what those hold."""
+        self._numbers = resumed.last_batch
+        for number, place, chunk, digest in resumed.places():
+            self._store.adopt(number, place, chunk, digest)
+        for submission, outboxes in resumed.submissions():
+            for link in self._elements.adopt(submission, outboxes, now):
+                resumed.introduce(link, now)
+                self._links[link.key] = link
+        resumed.adopt(now)
+
     # -- what comes in
 
     def _take_requests(self) -> None:
         waiting = len(self._requests)  # more may come all the time
+        if self._resumed is not None and waiting:
+            self._resumed.new_round()
         while waiting:
             batch = Batch(self._numbers + 1)
             while waiting and batch.takes(self._requests[0]):
                 portion = self._requests.popleft()
                 waiting -= 1
                 self._calls.take(portion)
-                batch.add(portion)
+                for part in self._unclaimed(portion):
+                    batch.add(part)
             if batch.count:
                 self._numbers = batch.number
                 self._write_or_tell(batch)
+
+    def _unclaimed(self, portion: Portion) -> list[Portion]:
+        """What no earlier life has done or begun."""
+        if self._resumed is None:
+            return [portion]
+        return self._resumed.claim(portion, time.monotonic())
 
     def _write_or_tell(self, batch: Batch) -> None:
         """What is wrong with one batch is told to its callers, and to nobody else."""
@@ -240,6 +304,8 @@ class Dispatcher:
         self._store.add(batch)
         if batch.size > LARGE:
             self._say_alive(time.monotonic())
+        if not self._backend.local:
+            self._journal.opened(batch, self._store.share(batch.number, 0, batch.count, 1, 0.0))
         self._deal.open_batch(batch.number, batch.count, batch.call.name, batch.call.chunk)
         self._calls.written(batch)
 
@@ -256,12 +322,17 @@ class Dispatcher:
         pending = agent is not None and agent.pending
         busy = pending or (agent is not None and bool(agent.shares))
         for record in link.read_to_end(now) if to_end else link.read(now, busy, pending):
+            if self._resumed is not None and record.kind == records.RESULTS:
+                self._resumed.note(link, record)
+            if record.kind == records.BEAT:
+                self._disk.said(link.key, messages.unpack(record.payload).get("disk", 0), now)
             if not self._intake.take(link, record, now):
                 self._drop(link)
         link.remove_read_parts()
 
     def _drop(self, link: Link) -> None:
         """It has said its last word, and everything before that has been delivered."""
+        self._disk.said(link.key, 0, 0.0)
         self._elements.forget(link.key)
         if isinstance(link, FileLink):
             del self._links[link.key]
@@ -279,22 +350,40 @@ class Dispatcher:
                 self._refusal = news.error
                 for key in news.keys:
                     self._links.pop(key, None)
-                self._deal.refused(news.keys, str(news.error), now)
+                error = news.error
+                later = isinstance(error, SubmitError) and (error.temporary or error.too_many)
+                self._deal.refused(news.keys, str(error), now, for_now=later)
             elif isinstance(news, Shrunk):
                 for key in news.keys:
                     self._links.pop(key, None)
                 self._deal.withdrawn(news.keys, now, at_once=news.in_one_array)
             elif isinstance(news, Listed):
                 self._deal.listed(news.states, now)
+            elif isinstance(news, Grace):
+                self._intake.grace = news.seconds
             elif isinstance(news, Ended):
                 self._take_end(news, now)
+
+    def _watch_disk(self, now: float) -> None:
+        """An agent that is not heard may have no room to say anything."""
+        if now >= self._disk_look_at:
+            self._disk_look_at = now + DISK_LOOK_SECONDS
+            for agent in self._deal.silent(now):
+                link = self._links.get(agent)
+                if isinstance(link, FileLink) and link.had_no_disk():
+                    self._disk.said(agent, errno.ENOSPC, now)
+        self._disk.check(now)
 
     def _take_end(self, news: Ended, now: float) -> None:
         """The disk is the truth: what the element wrote last is read before it is lost."""
         link = self._links.get(news.key)
         if link is not None:
             self._read(link, now, to_end=True)
-        self._deal.ended(news.key, news.how, now)
+        how = news.how
+        if how == "failed" and isinstance(link, FileLink) and link.had_no_disk():
+            how = "disk"
+        self._disk.said(news.key, 0, now)
+        self._deal.ended(news.key, how, now, news.words)
         if link is not None and link.fd is None:
             self._ended[news.key] = now
         elif link is not None:
@@ -305,8 +394,8 @@ class Dispatcher:
 
     def _act(self, action: deal.Action, now: float) -> None:
         match action:
-            case deal.Submit(elements):
-                self._submit(elements, now)
+            case deal.Submit(elements, need):
+                self._submit(elements, need, now)
             case deal.DealShare(agent, number, batch, first, last, attempt, seconds):
                 share = self._store.share(batch, first, last, attempt, seconds)
                 self._links[agent].send(records.SHARE, share.pack(), key=number)
@@ -322,6 +411,9 @@ class Dispatcher:
                     self._failed.add(number)
                     call, index = waiting.task(task)
                     self._calls.tell(waiting, task, False, lost(loss, call.task(index)))
+            case deal.Dismiss(agent):
+                self._links[agent].send(records.STOP)
+                self._links[agent].touch(now)
             case deal.Cancel(agent):
                 self._elements.cancel([agent])
             case deal.Remove(number):
@@ -331,11 +423,12 @@ class Dispatcher:
                 self._give_up(why)
 
     _refusal: PoolError | None = None
+    _taken_over = _spoilt = False
 
-    def _submit(self, elements: int, now: float) -> None:
-        links = self._elements.submit(elements, now)
+    def _submit(self, elements: int, need: Need, now: float) -> None:
+        links = self._elements.submit(elements, now, need)
         self._links.update({link.key: link for link in links})
-        self._deal.submitted([link.key for link in links], now)
+        self._deal.submitted([link.key for link in links], now, need)
 
     def _give_up(self, why: str) -> None:
         """Nobody plays and nobody will come: every caller is told."""
@@ -358,6 +451,9 @@ class Dispatcher:
         """
         if error is not None and not self._calls and not self._requests:
             log.warning("%s The next call begins a new run.", error)
+        leaves = self._stop == "detach" and error is None
+        if leaves:
+            self._try(self._deal_everything)
         at_once = bool(self._calls) or error is not None
         told = error or PoolError("the pool was terminated before this call was done")
         self._quietly = error is None
@@ -365,15 +461,30 @@ class Dispatcher:
         while self._requests:
             self._requests.popleft().call.handle.fail(told, self._quietly)
         self._calls.fail_all(told, self._quietly)
-        self._try(lambda: self._journal.ended("terminate" if at_once else "close"))
-        self._try(self._say_stop)
-        self._try(lambda: self._await_goodbyes(at_once))
-        pending = [key for key, agent in self._deal.agents.items() if agent.pending]
-        self._try(lambda: self._elements.end(pending, at_once))
-        self._try(lambda: self._backend.clean_up(self._run, bool(self._failed)))
+        complete = not (at_once or leaves or self._spoilt)
+        if leaves:
+            self._try(self._elements.leave)
+            self._try(lambda: self._journal.ended("detach"))
+        elif not self._taken_over:  # else all that follows is another driver's affair
+            self._try(lambda: self._journal.ended(COMPLETE if complete else "terminate"))
+            self._try(self._say_stop)
+            self._try(lambda: self._await_goodbyes(at_once))
+            pending = [key for key, agent in self._deal.agents.items() if agent.pending]
+            self._try(lambda: self._elements.end(pending, at_once))
+            failed = bool(self._failed)
+            self._try(lambda: self._backend.clean_up(self._run, failed, complete))
         self._wake.close()
         self._wakeup.close()
-        self._run.close()
+        self._try(lambda: self._backend.close(self._opened))
+
+    def _deal_everything(self) -> None:
+        """What was asked for is asked for, and every element gets its part of all there is."""
+        now = time.monotonic()
+        self._take_requests()
+        for action in [*self._deal.decide(now), *self._deal.leave(now)]:
+            self._act(action, now)
+        for link in self._links.values():
+            self._try(link.flush)
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
@@ -408,13 +519,3 @@ class Dispatcher:
             if self._backend.local:
                 self._take_news(now)  # an agent that was killed says nothing
             time.sleep(0.002)
-
-
-@atexit.register
-def _terminate_all() -> None:
-    """A program that ends leaves no job behind, whatever became of its pools."""
-    living = [dispatcher for dispatcher in _living if dispatcher.ours]
-    for dispatcher in living:
-        dispatcher.stop("terminate")
-    for dispatcher in living:
-        dispatcher.thread.join()

@@ -5,7 +5,7 @@ or wait for something: nobody else waits with it.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -76,18 +76,20 @@ class Feed:
     def _send_items(self, chunk: list[Any]) -> bool:
         """The items that can be pickled; of the others the caller is told."""
         ready: list[bytes] = []
+        digests: list[bytes] = []
         for item in chunk:
             index = self._stream.begin_item()
             try:
                 ready.append(pickling.dumps_given(item, f"item {index}"))
+                digests += self._call.digests([item])
             except pickling.CannotPickle as trouble:
                 if ready:
-                    self._send(ready)
-                ready = []
+                    self._send(ready, digests)
+                ready, digests = [], []
                 self._stream.refuse_item(index, trouble.error)
                 self._sent = index + 1
-        return not ready or self._send(ready)
+        return not ready or self._send(ready, digests)
 
-    def _send(self, items: list[bytes], final: bool = False) -> bool:
+    def _send(self, items: list[bytes], digests: Sequence[bytes] = (), final: bool = False) -> bool:
         first, self._sent = self._sent, self._sent + len(items)
-        return self._dispatcher.take(Portion(self._call, first, items, final))
+        return self._dispatcher.take(Portion(self._call, first, items, final, list(digests)))

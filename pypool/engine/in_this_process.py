@@ -169,6 +169,9 @@ class InThisProcess:
 
     # -- the end: there is nothing to end, but for lazy calls
 
+    def spoil(self) -> None:
+        """Nothing outlives this process."""
+
     def close(self) -> None:
         """All calls are done, but for lazy ones."""
 

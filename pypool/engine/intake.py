@@ -12,8 +12,9 @@ from pypool.engine.calls import Calls
 from pypool.engine.dealing.deal import Deal
 from pypool.engine.journal import Journal
 from pypool.engine.links import Link
-from pypool.engine.outcomes import Outcomes, how_it_died, initializer_failed
+from pypool.engine.outcomes import Outcomes, how_it_died, initializer_failed, short_of
 from pypool.errors import PoolError, VersionMismatchError
+from pypool.printable import printable
 from pypool.rundir import messages, records
 from pypool.rundir.records import Record
 
@@ -38,6 +39,8 @@ class Intake:
     ----------
     refusals : dict of str to PoolError
         What agents said that cannot serve, where it is more than a failed start.
+    grace : float
+        Seconds between the signal that announces the end of an element and its end; 0 if unknown.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Intake:
         self._journal = journal
         self._linger = linger
         self.refusals: dict[str, PoolError] = {}
+        self.grace = 0.0
 
     def take(self, link: Link, record: Record, now: float) -> bool:
         """Takes one record; False if it was the agent's last one."""
@@ -63,13 +67,15 @@ class Intake:
             self._results(link, record, now)
             return True
         self._outcomes.settle(link)
-        words = messages.unpack(record.payload)
+        words: dict[str, Any] = {
+            name: printable(word) if isinstance(word, str) else word
+            for name, word in messages.unpack(record.payload).items()
+        }
         match record.kind:
             case records.HELLO:
-                link.host = words["host"]
-                self._deal.hello(link.key, words["slots"], now)
-                linger = self._linger(now - link.since)
-                link.send(records.WELCOME, messages.pack({"linger": linger}))
+                link.meet(words["host"], words["job"], now)
+                self._deal.hello(link.key, words["slots"], now, words.get("time"))
+                link.send(records.WELCOME, messages.pack(self._welcome(link, now)))
             case records.BEAT:
                 self._deal.beat(link.key, words["read"], words["held"], now)
             case records.RETURNED:
@@ -77,15 +83,23 @@ class Intake:
                     link.key, words["ranges"], words["why"], record.key, now, late=words["late"]
                 )
             case records.DEATH:
-                how = how_it_died(words)
-                self._deal.death(link.key, words["batch"], words["index"], how, now)
+                asked = self._deal.policy.memory_of(self._deal.agents[link.key].need)
+                how, lack = how_it_died(words, asked), short_of(words, asked)
+                self._deal.death(link.key, words["batch"], words["index"], how, now, lack)
             case records.GOODBYE:
+                link.left_by = words["reason"]
                 self._deal.goodbye(link.key, words["reason"], words["cut"], now)
                 return False
             case records.REFUSED:
                 self._refused(link, words)
                 return False
         return True
+
+    def _welcome(self, link: Link, now: float) -> dict[str, float | None]:
+        """What an agent has to know of its own life."""
+        need = self._deal.agents[link.key].need
+        linger = self._linger(now - link.since)
+        return {"linger": linger, "time": self._deal.policy.time_of(need), "grace": self.grace}
 
     def _results(self, link: Link, record: Record, now: float) -> None:
         batch = record.key

@@ -1,40 +1,75 @@
-"""The journal of a run: lives, submissions, and what was done with each task.
+"""The journal of a run: lives, submissions, batches, and what was done with each task.
 
 It is what later readers go by: nothing is read back while the run goes on. Only a submission is
-made sure of at once, before its command is run.
+made sure of at once, before its command is run, and in a named run each batch, before it is dealt.
 """
 
 import os
 import socket
 import time
 
+from pypool.engine.calls import Batch
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter
-from pypool.rundir.messages import ENTRY_SIZE, pack
+from pypool.rundir.messages import ENTRY_SIZE, Share, pack
 from pypool.rundir.run import RunDirectory
 
 FLUSH_SECONDS = 1.0
+PARTS_AT_ONCE = 2000
+DIGEST_SIZE = 16
+"""Bytes by which a task of a named run is known; all zero if it is known by nothing."""
 
 
 class Journal:
     """Appends; tasks are written in groups, once a second."""
 
     def __init__(self, run: RunDirectory, now: float) -> None:
-        self._file = FileWriter(run.open_file, names.JOURNAL, run.mark)
         self._tasks: dict[int, list[bytes]] = {}
         self._due = now + FLUSH_SECONDS
+        self._named = run.named
+        if run.life == 1:
+            self._file = FileWriter(run.open_file, names.JOURNAL, run.mark)
+        else:
+            self._file = FileWriter.resume(run.open_file, names.JOURNAL, run.mark, run.life)
         life = {"host": socket.gethostname(), "pid": os.getpid(), "start": time.time()}
-        self._file.put(records.LIFE, pack(life), key=1)
+        self._file.put(records.LIFE, pack(life), key=run.life)
+        if self._named:
+            self._file.flush(sync=True)
 
-    def submitting(self, token: str, elements: int) -> None:
+    def submitting(self, token: str, elements: int, need: tuple[int, int] = (0, 0)) -> None:
         """What is about to be asked for: on disk before the scheduler hears of it."""
-        words = {"token": token, "elements": elements, "time": time.time()}
+        words = {"token": token, "elements": elements, "need": need, "time": time.time()}
         self._file.put(records.SUBMITTING, pack(words))
         self._file.flush(sync=True)
 
     def submitted(self, token: str, job: str) -> None:
         self._file.put(records.SUBMITTED, pack({"token": token, "job": job}))
         self._file.flush(sync=True)
+
+    def opened(self, batch: Batch, share: Share) -> None:
+        """A batch that is on disk: where it lies, and of which calls its tasks are."""
+        call = batch.call
+        words = {
+            "file": share.file,
+            "offset": share.offset,
+            "count": batch.count,
+            "chunk": call.chunk,
+            "function": call.name,
+            "digest": call.digest.hex(),
+        }
+        parts = [[part.start, part.call.number, part.first] for part in batch.parts]
+        for first in range(0, len(parts), PARTS_AT_ONCE):
+            behind = parts[first + PARTS_AT_ONCE : first + PARTS_AT_ONCE + 1]
+            words["parts"] = parts[first : first + PARTS_AT_ONCE]
+            words["to"] = behind[0][0] if behind else batch.count
+            self._file.put(records.OPENED, pack(words), key=batch.number)
+        at_once = records.PAYLOAD_LIMIT // DIGEST_SIZE
+        for first in range(0, len(batch.digests), at_once):
+            digests = batch.digests[first : first + at_once]
+            padded = b"".join(each.ljust(DIGEST_SIZE, b"\0") for each in digests)
+            self._file.put(records.DIGESTS, padded, key=batch.number)
+        if self._named:
+            self._file.flush()
 
     def tasks(self, batch: int, heads: list[bytes]) -> None:
         """Heads of the entries of tasks that have an answer."""

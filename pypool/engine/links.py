@@ -66,14 +66,35 @@ class _Link:
         Where the agent runs, once it has said hello.
     since : float
         When the element was asked for.
+    met : bool
+        The agent has said hello.
+    met_at : float
+        When that was read.
+    job : str or None
+        The scheduler's id of the job in which the agent lives, if it knows that.
+    heard : float
+        When something of the agent was last read.
+    left_by : str
+        The reason of its goodbye.
     """
 
     def __init__(self, key: str, element: str, inbox: FileWriter | PipeWriter, now: float) -> None:
+        self.met = False
+        self.met_at = self.heard = float("-inf")
+        self.job: str | None = None
+        self.left_by = ""
         self.key = key
         self.since = now
         self.element = element
         self.host = "a node"
         self._inbox = inbox
+
+    def meet(self, host: str, job: str | None, now: float) -> None:
+        """The agent has said hello."""
+        self.host = host
+        self.job = job
+        self.met = True
+        self.met_at = self.heard = now
 
     def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
         """Lays a record by for the next `flush`."""
@@ -101,16 +122,28 @@ class FileLink(_Link):
 
     fd = None
 
-    def __init__(self, run: RunDirectory, key: str, longest_sleep: float, now: float) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        key: str,
+        longest_sleep: float,
+        now: float,
+        outbox: OutboxReader | None = None,
+    ) -> None:
+        """A new element's, or one of an earlier life whose `outbox` has been read so far."""
         element = f"{names.ELEMENTS}/{key}"
-        inbox = FileWriter(run.open_file, names.inbox(element), run.mark)
-        super().__init__(key, element, inbox, now)
+        inbox = names.inbox(element)
+        if outbox is None:
+            writer = FileWriter(run.open_file, inbox, run.mark, run.life)
+        else:
+            writer = FileWriter.resume(run.open_file, inbox, run.mark, run.life)
+        super().__init__(key, element, writer, now)
         self.due = now
         self._run = run
         self._active = now
         self._longest_sleep = longest_sleep
-        self._outbox = OutboxReader(run.open_file, self.element, run.mark)
-        self._removed = 0
+        self._outbox = outbox or OutboxReader(run.open_file, self.element, run.mark)
+        self._removed = self._outbox.part - 1
 
     def touch(self, now: float) -> None:
         """Something has happened, or is about to: look often again."""
@@ -128,7 +161,7 @@ class FileLink(_Link):
         """What is new; what is expected decides how soon to look again."""
         found = self._outbox.read()
         if found:
-            self._active = now
+            self._active = self.heard = now
         longest = IDLE_SLEEP if pending or not busy else self._longest_sleep
         share = 50 if pending else 10
         self.due = now + min(max((now - self._active) / share, SHORTEST_SLEEP), longest)
@@ -140,7 +173,19 @@ class FileLink(_Link):
         before = None
         while before != (before := self._outbox.position):
             found += self._outbox.read()
+        if found:
+            self.heard = now
         return found
+
+    def had_no_disk(self) -> bool:
+        """The agent could not write, and had no other way to say so."""
+        with suppress(OSError):
+            fd = self._run.open_file(names.owner(self.element), os.O_RDONLY)
+            try:
+                return os.pread(fd, 4096, 0).endswith(names.NO_DISK)
+            finally:
+                os.close(fd)
+        return False
 
     def remove_read_parts(self) -> None:
         """Parts of the outbox that were read to the end, and whose results were delivered."""

@@ -14,6 +14,7 @@ from pypool import pickling
 from pypool.engine.backend import Backend, ClusterBackend, WorkerRules
 from pypool.engine.callbacks import Callbacks
 from pypool.engine.calls import Call, Handle, Portion
+from pypool.engine.digests import digests_for
 from pypool.engine.dispatcher import Dispatcher
 from pypool.engine.feed import Feed
 from pypool.results import AsyncResult, MapResult, Stream
@@ -35,6 +36,7 @@ class Sender:
         self.options = backend.options
         self._backend = backend
         self._rules = rules
+        self._named = not backend.local and backend.options.name is not None
         self._starting = threading.RLock()
         self._ended: str | None = None
         self._dispatcher: Dispatcher | None = None
@@ -58,7 +60,8 @@ class Sender:
         except pickling.CannotPickle as trouble:
             result.fail(trouble.error)
             return
-        self._running().take(Portion(call, 0, [item], final=True))
+        digests = call.digests([(args, kwds)])
+        self._running().take(Portion(call, 0, [item], final=True, digests=digests))
 
     def map(
         self,
@@ -71,11 +74,13 @@ class Sender:
     ) -> MapResult[Any]:
         """A task for each item. What the iterable raises is raised here."""
         try:
-            items = pickling.dumps_items(iterable)
+            given = list(iterable) if self._named else iterable  # digests look at it once more
+            items = pickling.dumps_items(given)
             result = new_result(len(items))
             if items:
                 call = self._new_call(kind, function, chunk, seed, result)
-                self._running().take(Portion(call, 0, items, final=True))
+                digests = call.digests(given)
+                self._running().take(Portion(call, 0, items, final=True, digests=digests))
         except pickling.CannotPickle as trouble:
             result = new_result(1)
             result.fail(trouble.error)
@@ -112,7 +117,10 @@ class Sender:
                 pickling.add_note(trouble.error, f"pypool: because of {guilty}")
             raise
         digest = hashlib.sha256(pickled).digest()
-        return Call(kind, pickled, digest, name, chunk, handle, seed)
+        call = Call(kind, pickled, digest, name, chunk, handle, seed)
+        if self._named:
+            call.knows = digests_for(kind, function, seed)
+        return call
 
     def _running(self) -> Dispatcher:
         """The dispatcher, begun with the first call that has a task.
@@ -149,6 +157,11 @@ class Sender:
         """Workers leave now. Who waits is told, but not by a callback."""
         self._callbacks.skip()
         self._stop("terminate")
+
+    def spoil(self) -> None:
+        """The program ends by an exception: its run is not over, if it has a name."""
+        if self._dispatcher is not None:
+            self._dispatcher.spoil()
 
     def _stop(self, how: str) -> None:
         self._ended = how  # first: a call that is on its way looks at it last

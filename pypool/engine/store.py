@@ -1,9 +1,11 @@
 """What the dispatcher writes for workers to read: functions and batches; and their removal."""
 
 import hashlib
+import json
 import os
 from collections import Counter, OrderedDict
 
+from pypool import code
 from pypool.engine.calls import Batch
 from pypool.rundir import names, records
 from pypool.rundir.batch import Place, encode
@@ -19,6 +21,7 @@ class Store:
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
+        self._sync = run.named
         self._functions: OrderedDict[bytes, int] = OrderedDict()
         self._function_of: dict[int, bytes] = {}
         self._places: dict[int, Place] = {}
@@ -27,6 +30,19 @@ class Store:
         self._shared_file = 0
         self._shared_size = names.PART_LIMIT
         self._users: Counter[int] = Counter()
+
+    def adopt(self, number: int, place: Place, chunk: int, digest: bytes) -> None:
+        """A batch of an earlier life, of which agents have tasks. New ones go into new files."""
+        self._places[number] = place
+        self._chunks[number] = chunk
+        self._users[place.file] += 1
+        self._function_of[number] = digest
+        self._functions[digest] = self._functions.get(digest, 0) + 1
+        self.pass_over(place.file)
+
+    def pass_over(self, file: int) -> None:
+        """Files up to this number belong to earlier lives."""
+        self._file = max(self._file, file)
 
     def keep(self, function: bytes) -> bytes:
         """Writes a function that is needed to the end of the run. Gives its digest."""
@@ -54,7 +70,7 @@ class Store:
             file, offset = self._room_for(size)
         else:
             file, offset = self._next_file(), 0
-        self._run.write(names.batches(file), pieces, offset)
+        self._run.write(names.batches(file), pieces, offset, sync=self._sync)
         if file == self._shared_file:
             self._shared_size += size
         self._users[file] += 1
@@ -82,10 +98,15 @@ class Store:
         if digest in self._functions:
             self._functions.move_to_end(digest)
             return
-        head = records.header(self._run.mark, records.FUNCTION, function, key=0)
-        name = names.function(digest.hex())
-        self._run.write(name, [head, function])
+        pieces = []
+        for kind, payload in ((records.FUNCTION, function), (records.CODE, self._code())):
+            pieces += [records.header(self._run.mark, kind, payload, key=0), payload]
+        self._run.write(names.function(digest.hex()), pieces, sync=self._sync)
         self._functions[digest] = 0
+
+    def _code(self) -> bytes:
+        """What this program has loaded of the user's own modules."""
+        return json.dumps(code.user_modules(self._run.info.get("libraries", []))).encode()
 
     def _release_function(self, digest: bytes) -> None:
         self._functions[digest] -= 1

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from multiprocessing import current_process
 from pathlib import Path
 
+from pypool.engine.dealing.needs import USUAL, Need
 from pypool.engine.links import Link, PipeLink
 from pypool.engine.submission import Ended, News
 from pypool.rundir import names, records
@@ -57,7 +58,7 @@ class LocalElements:
         run.make_directory(f"{names.ELEMENTS}/local")
         _here.add(self)
 
-    def submit(self, elements: int, now: float) -> list[Link]:
+    def submit(self, elements: int, now: float, need: Need = USUAL) -> list[Link]:
         """Starts an agent."""
         key = f"local/{self._count}"
         element = names.element("local", self._count)
@@ -109,6 +110,13 @@ class LocalElements:
             link.close()
         self._links.clear()
         shutil.rmtree(self._run.path, ignore_errors=True)
+
+    def leave(self) -> None:
+        """Nothing here outlives the driver."""
+
+    def adopt(self, submission: object, outboxes: Mapping[int, object], now: float) -> list[Link]:
+        """Nothing here has had an earlier life."""
+        return []
 
     def explain(self) -> str:
         return "What the agent said stands on this program's standard error."

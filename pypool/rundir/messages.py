@@ -198,6 +198,12 @@ def entries(payload: bytes) -> Iterator[Entry]:
         yield entry
 
 
+def outcomes(heads: bytes) -> Iterator[tuple[int, int]]:
+    """Index and outcome of each of the entries whose heads stand in a TASKS record."""
+    for head in _ENTRY.iter_unpack(heads):
+        yield head[0], head[2]
+
+
 def cut_entries(data: bytes) -> tuple[list[tuple[int, int, float, bytes]], int]:
     """Whole entries of a stream: index, outcome, seconds and bytes of each; and their length."""
     found = []

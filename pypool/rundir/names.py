@@ -10,6 +10,7 @@ RUN_INFO = "run.json"
 JOB_SCRIPT = "job.sh"
 DRIVER = "driver"
 JOURNAL = "journal"
+LOCK = "lock"
 FUNCTIONS = "functions"
 BATCHES = "batches"
 ELEMENTS = "elements"
@@ -18,11 +19,38 @@ SCHEDULER = "scheduler"
 PART_LIMIT = 64 << 20
 """Bytes after which an outbox, a data file or a file of small batches goes on in a next part."""
 
+NO_DISK = b"\nno disk\n"
+DISK_AGAIN = b"\ndisk again\n"
+"""How the file of the owner ends if its agent left because it could not write to the disk."""
+
 OWN_PART = 4 << 20
 """Results of so many bytes and more have a data part of their own, which goes when it is read."""
 
 INLINE_LIMIT = 64 << 10
 """Results and batches of this many bytes and more get a file of their own."""
+
+
+def job_script(need: tuple[int, int] = (0, 0), life: int = 1) -> str:
+    """The job script; with a need, that of elements with more time and memory than asked for."""
+    time, memory = need
+    stem = "job" if life == 1 else f"job-{life}"
+    return f"{stem}.{time}.{memory}.sh" if time or memory else f"{stem}.sh"
+
+
+def run_info(life: int) -> str:
+    """What the driver of this life says of itself: nobody writes again what others may read."""
+    return RUN_INFO if life == 1 else f"run.{life}.json"
+
+
+def token(life: int, number: str) -> str:
+    """The token of a submission of this life; `number` is random."""
+    return number if life == 1 else f"{life}-{number}"
+
+
+def life_of(element: str) -> int:
+    """In which life an element was asked for."""
+    life, dash, _ = element.split("/")[1].partition("-")
+    return int(life) if dash else 1
 
 
 def function(digest: str) -> str:

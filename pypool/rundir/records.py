@@ -44,6 +44,9 @@ SUBMITTING = 33
 SUBMITTED = 34
 TASKS = 35
 ENDED = 36
+CODE = 40
+OPENED = 38
+DIGESTS = 39
 
 
 def magic(nonce: bytes) -> bytes:

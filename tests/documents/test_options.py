@@ -13,7 +13,14 @@ import pytest
 import pypool
 from pypool import config
 from pypool.engine.jobscript import render
-from pypool.options import DEFAULT_PROCESSES, DEFAULT_WORK_DIR, Options, check, make_options
+from pypool.options import (
+    AT_MOST,
+    DEFAULT_PROCESSES,
+    DEFAULT_WORK_DIR,
+    Options,
+    check,
+    make_options,
+)
 from pypool.picking import COMMANDS, SCHEDULERS
 from pypool.pool import _OPTIONS
 
@@ -161,9 +168,10 @@ def test_variable_and_key_say_the_same(
     monkeypatch.setenv("LANG", "C")
     variable, key = (code_in(cell)[0] for cell in FORMS[option])
     name, _, value = "".join(shlex.split(variable)).partition("=")
-    by_variable = config.gather({}, no_files | {name: value}, tmp_path)
+    first = {AT_MOST[option]: "1M" if option == "max_memory" else 1} if option in AT_MOST else {}
+    by_variable = config.gather(first, no_files | {name: value}, tmp_path)
     (tmp_path / config.FILE).write_text(key)
-    by_key = config.gather({}, no_files, tmp_path)
+    by_key = config.gather(first, no_files, tmp_path)
     assert by_variable.options("slurm", one) == by_key.options("slurm", one)
     assert option in {name for layer in by_key.layers for name in layer.settings} | {"verbose"}
 

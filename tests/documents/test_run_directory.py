@@ -26,6 +26,7 @@ def test_run_directory_page_lists_all_names() -> None:
         names.JOB_SCRIPT,
         names.DRIVER,
         names.JOURNAL,
+        names.LOCK,
         f"{names.SCHEDULER}/",
         names.function("<sha256>"),
         names.batches("<n>"),
@@ -41,6 +42,7 @@ def test_run_directory_page_lists_all_names() -> None:
     assert functions == {"function", "batches", "element", "owner", "inbox", "outbox"} | {
         "data",
         "output",
+        *("run_info", "job_script", "token", "life_of"),
     }
 
 

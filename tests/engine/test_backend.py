@@ -84,10 +84,11 @@ class Busy(RunDirectory):
     writes = 0
 
     def remove_tree(self, name: str) -> None:
-        super().remove_tree(name)
         if self.writes:
             self.writes -= 1
-            (Path(self.path) / "elements").mkdir(parents=True)
+            (Path(self.path) / "elements" / str(self.writes)).mkdir()
+        else:
+            super().remove_tree(name)
 
 
 def busy_run(tmp_path: Path, writes: int) -> Busy:

@@ -14,8 +14,15 @@ from pypool.engine import outcomes
 from pypool.engine.calls import Call
 from pypool.engine.dealing.books import Loss
 from pypool.engine.links import FileLink
-from pypool.engine.outcomes import Outcomes, how_it_died, lost
-from pypool.errors import PoolError, RemoteError, RunDirectoryError
+from pypool.engine.outcomes import Outcomes, how_it_died, lost, short_of
+from pypool.errors import (
+    OutOfMemoryError,
+    PoolError,
+    RemoteError,
+    RunDirectoryError,
+    TimeLimitError,
+    WorkerLostError,
+)
 from pypool.rundir import batch, names
 from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, Entry, pack_entry
 from pypool.rundir.run import RunDirectory
@@ -309,6 +316,47 @@ def test_a_lost_task_tells_each_of_its_deaths() -> None:
     assert lines[0] == f"{WHAT} was lost 2 times and is not started again:"
     assert lines[1:3] == ["  1. on n1: signal 9", "  2. on n2: signal 11"]
     assert "memory=" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("lack", "kind", "advice"),
+    [
+        ("", WorkerLostError, "memory="),
+        ("memory", OutOfMemoryError, "max_memory="),
+        ("time", TimeLimitError, "max_time="),
+    ],
+)
+def test_what_a_task_was_short_of_is_an_error_of_its_own(
+    lack: str, kind: type[WorkerLostError], advice: str
+) -> None:
+    """Which says what to give more of."""
+    error = lost(Loss(charged=1, told=["x"], short_of=lack), WHAT)
+    assert type(error) is kind
+    assert advice in str(error)
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("code", "oom", "used", "asked", "told"),
+    [
+        (-9, True, 50, 100, "having used 50 MiB of 100 MiB asked for: out of memory"),
+        (-9, False, 95, 100, "having used 95 MiB of 100 MiB asked for: probably out of memory"),
+        (-9, True, 50, None, "having used 50 MiB: out of memory"),
+        (-9, False, 50, 100, "having used 50 MiB of 100 MiB asked for"),
+        (-11, False, 95, 100, "having used 95 MiB of 100 MiB asked for"),
+        (1, True, 95, 100, "having used 95 MiB of 100 MiB asked for"),
+    ],
+)
+def test_a_death_for_want_of_memory_is_recognized(
+    code: int, oom: bool, used: int, asked: int | None, told: str
+) -> None:
+    """The kernel has said so, or it was killed when it had nearly all it may have."""
+    words = {"code": code, "host": "n1", "seconds": 2.0, "memory": used << 10, "oom": oom}
+    memory = None if asked is None else asked * MIB
+    assert how_it_died(words, memory).endswith(told)
+    assert short_of(words, memory) == ("memory" if told.endswith("out of memory") else "")
 
 
 @pytest.mark.parametrize(

@@ -213,16 +213,28 @@ def test_a_sigterm_is_handed_on_and_waited_for(tmp_path: Path, to_all: bool) -> 
 
 def test_a_signal_that_setup_takes_does_not_end_the_wait(tmp_path: Path) -> None:
     """Teardown is not run beside an agent at work."""
-    setup = f"trap '{say('usr1')}' USR1"
+    setup = f"trap '{say('alarm')}' ALRM"
     element = Element(tmp_path, agent=AT_WORK, setup=setup, teardown=say("teardown"))
     process = element.start()
     element.until_said("at work")
-    process.send_signal(signal.SIGUSR1)
-    element.until_said("usr1")
+    process.send_signal(signal.SIGALRM)
+    element.until_said("alarm")
     assert process.poll() is None
     process.terminate()
     assert process.wait(PATIENCE) == 7
     assert element.said[-2:] == ["term", "teardown"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_other_words_of_the_end_are_handed_on(tmp_path: Path, number: signal.Signals) -> None:
+    """Of Slurm before the end, of Grid Engine at a soft limit and before it kills."""
+    agent = AT_WORK.replace("TERM", number.name.removeprefix("SIG"))
+    element = Element(tmp_path, agent=agent, teardown=say("teardown"))
+    process = element.start()
+    element.until_said("at work")
+    process.send_signal(number)
+    assert process.wait(PATIENCE) == 7
+    assert element.said[1:] == ["at work", "term", "teardown"]
 
 
 def test_many_sigterms_are_as_good_as_one(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Watching for a disk that takes nothing more, as agents tell of it.
+
+The driver itself may still have room in its last block when a worker has none for its result.
+"""
+
+import logging
+import os
+
+from pypool.engine.away import Seldom
+from pypool.rundir.run import unusable
+
+log = logging.getLogger("pypool")
+
+PATIENCE = 60.0
+"""Seconds in which somebody may make room before the calls are told."""
+
+
+class DiskWatch:
+    """See the module.
+
+    Parameters
+    ----------
+    path : str
+        The run directory.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._troubles: dict[str, tuple[float, int]] = {}
+        self._notices = Seldom()
+
+    def said(self, agent: str, trouble: int, now: float) -> None:
+        """What the agent meets when it writes: an errno, or 0 if all is well."""
+        if not trouble:
+            self._troubles.pop(agent, None)
+        elif agent not in self._troubles:
+            self._troubles[agent] = now, trouble
+
+    def check(self, now: float) -> None:
+        """Says what is wrong.
+
+        Raises
+        ------
+        OSError
+            If that has been so for too long.
+        """
+        if not self._troubles:
+            return
+        since, trouble = min(self._troubles.values())
+        error = OSError(trouble, os.strerror(trouble))
+        if now - since > PATIENCE:
+            raise error
+        self._notices.warn(
+            now,
+            "workers wait for room on the disk, a minute at most: %s",
+            unusable(self._path, error),
+        )
