@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pypool.engine.calls import Call
 from pypool.engine.outcomes import Outcomes
-from pypool.engine.recovery import OldBatch, OldCall, read_run
+from pypool.engine.runs.recovery import OldBatch, OldCall, read_run
 from pypool.errors import NoResultError
 from pypool.rundir import names, records
 from pypool.rundir.batch import MAP

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from pypool.engine.dealing.deal import Policy
 from pypool.engine.dealing.needs import USUAL, Need
+from pypool.engine.elements.submission import ClusterElements
 from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
-from pypool.engine.named import Opened, open_named
-from pypool.engine.submission import ClusterElements
+from pypool.engine.runs.named import Opened, open_named
 from pypool.engine.this_machine import LocalElements, private_directory
 from pypool.engine.variables import WITHIN, variables
 from pypool.errors import RunDirectoryError

@@ -6,7 +6,7 @@ The driver itself may still have room in its last block when a worker has none f
 import logging
 import os
 
-from pypool.engine.away import Seldom
+from pypool.engine.elements.away import Seldom
 from pypool.rundir.run import unusable
 
 log = logging.getLogger("pypool")

@@ -25,15 +25,15 @@ from pypool.engine.dealing import deal
 from pypool.engine.dealing.deal import Deal
 from pypool.engine.dealing.needs import Need
 from pypool.engine.disk_watch import DiskWatch
+from pypool.engine.elements.submission import Ended, Grace, Listed, Refused, Shrunk
 from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link
-from pypool.engine.named import COMPLETE
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.progress import Progress
-from pypool.engine.resume import Resumed
+from pypool.engine.runs.named import COMPLETE
+from pypool.engine.runs.resume import Resumed
 from pypool.engine.store import Store
-from pypool.engine.submission import Ended, Grace, Listed, Refused, Shrunk
 from pypool.errors import AgentStartError, PoolError, RunDirectoryError, SubmitError
 from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver

@@ -14,9 +14,9 @@ from pypool import pickling
 from pypool.engine.backend import Backend, ClusterBackend, WorkerRules
 from pypool.engine.callbacks import Callbacks
 from pypool.engine.calls import Call, Handle, Portion
-from pypool.engine.digests import digests_for
 from pypool.engine.dispatcher import Dispatcher
 from pypool.engine.feed import Feed
+from pypool.engine.runs.digests import digests_for
 from pypool.results import AsyncResult, MapResult, Stream
 from pypool.rundir.batch import APPLY, MAP
 

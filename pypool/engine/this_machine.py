@@ -17,8 +17,8 @@ from multiprocessing import current_process
 from pathlib import Path
 
 from pypool.engine.dealing.needs import USUAL, Need
+from pypool.engine.elements.submission import Ended, News
 from pypool.engine.links import Link, PipeLink
-from pypool.engine.submission import Ended, News
 from pypool.rundir import names, records
 from pypool.rundir.run import RunDirectory
 

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from pypool.engine.journal import Journal
-from pypool.engine.submission import (
+from pypool.engine.elements.submission import (
     ClusterElements,
     News,
 )
+from pypool.engine.journal import Journal
 from pypool.errors import SubmitError
 from pypool.options import Options
 from pypool.rundir import names

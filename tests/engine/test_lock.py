@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from pypool.engine import lock
-from pypool.engine.lock import Holder, RunLock
+from pypool.engine.runs import lock
+from pypool.engine.runs.lock import Holder, RunLock
 from pypool.errors import RunDirectoryError
 from pypool.rundir import names
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pypool.engine import asking, away, submission
 from pypool.engine.dealing.needs import Need
-from pypool.engine.journal import Journal
-from pypool.engine.recovery import OldSubmission
-from pypool.engine.submission import (
+from pypool.engine.elements import asking, away, submission
+from pypool.engine.elements.submission import (
     ClusterElements,
     Ended,
     Grace,
@@ -22,6 +20,8 @@ from pypool.engine.submission import (
     Refused,
     Shrunk,
 )
+from pypool.engine.journal import Journal
+from pypool.engine.runs.recovery import OldSubmission
 from pypool.errors import SubmitError
 from pypool.options import Options
 from pypool.rundir import names, records

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from pypool.engine import submission
-from pypool.engine.submission import (
+from pypool.engine.elements import submission
+from pypool.engine.elements.submission import (
     Ended,
     Listed,
 )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pypool.engine import asking, away, doubles, submission
+from pypool.engine.elements import asking, away, doubles, submission
+from pypool.engine.elements.submission import ClusterElements, Ended, Listed, News
 from pypool.engine.journal import Journal
-from pypool.engine.submission import ClusterElements, Ended, Listed, News
 from pypool.options import Options
 from pypool.rundir import names
 from pypool.rundir.run import RunDirectory

@@ -9,8 +9,8 @@ import pytest
 from pool import tasks
 from pool.conftest import MakePool
 
-from pypool.engine.away import Away
-from pypool.engine.cancelling import Cancelling
+from pypool.engine.elements.away import Away
+from pypool.engine.elements.cancelling import Cancelling
 from pypool.schedulers.base import Scheduler, wait
 from pypool.schedulers.sge import Sge
 from pypool.schedulers.slurm import Slurm

@@ -4,8 +4,8 @@ A submission that was in doubt and was made again may have worked twice: the fir
 late. Both have the same elements, and whoever comes first to one owns it.
 """
 
-from pypool.engine.asking import BETWEEN_EMPTY_ANSWERS
-from pypool.engine.away import Away, Pauses
+from pypool.engine.elements.asking import BETWEEN_EMPTY_ANSWERS
+from pypool.engine.elements.away import Away, Pauses
 from pypool.errors import PoolError
 from pypool.schedulers.base import Pending, Scheduler
 

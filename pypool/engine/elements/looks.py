@@ -4,7 +4,7 @@ One command for all jobs of the run; ever less often, and less often still while
 gives no answer.
 """
 
-from pypool.engine.away import Away, Pauses
+from pypool.engine.elements.away import Away, Pauses
 from pypool.errors import PoolError
 from pypool.schedulers.base import Element, ElementState, Pending, Scheduler
 

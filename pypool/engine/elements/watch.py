@@ -6,12 +6,12 @@ agent that said hello: another one may be in the queue in its place.
 
 from collections.abc import Collection, Iterator, Mapping
 
-from pypool.engine.arrays import Submission
-from pypool.engine.cancelling import Cancelling
-from pypool.engine.early_ends import Ends
-from pypool.engine.looks import Looks, States
-from pypool.engine.news import Ended, Listed, News
-from pypool.engine.waiting import Waiting
+from pypool.engine.elements.arrays import Submission
+from pypool.engine.elements.cancelling import Cancelling
+from pypool.engine.elements.early_ends import Ends
+from pypool.engine.elements.looks import Looks, States
+from pypool.engine.elements.news import Ended, Listed, News
+from pypool.engine.elements.waiting import Waiting
 from pypool.errors import PoolError
 from pypool.schedulers.base import Element, ElementState, Pending, Scheduler
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pypool import code
-from pypool.engine.lock import RunLock
-from pypool.engine.recovery import OldRun, modules_of, read_run
+from pypool.engine.runs.lock import RunLock
+from pypool.engine.runs.recovery import OldRun, modules_of, read_run
 from pypool.errors import CodeChangedError, VersionMismatchError
 from pypool.rundir import names
 from pypool.rundir.run import RunDirectory, stamp, unusable

@@ -9,22 +9,22 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from pypool.engine.array_limit import ArrayLimit
-from pypool.engine.arrays import Submission
-from pypool.engine.asking import Asking, NeverSubmitted
-from pypool.engine.away import LONGEST_PAUSE, Away, Seldom
-from pypool.engine.cancelling import Cancelling
 from pypool.engine.dealing.needs import USUAL, Need
-from pypool.engine.doubles import Doubles
-from pypool.engine.early_ends import Ends
+from pypool.engine.elements.array_limit import ArrayLimit
+from pypool.engine.elements.arrays import Submission
+from pypool.engine.elements.asking import Asking, NeverSubmitted
+from pypool.engine.elements.away import LONGEST_PAUSE, Away, Seldom
+from pypool.engine.elements.cancelling import Cancelling
+from pypool.engine.elements.doubles import Doubles
+from pypool.engine.elements.early_ends import Ends
+from pypool.engine.elements.last_look import LastLook
+from pypool.engine.elements.looks import Looks
+from pypool.engine.elements.news import Ended, Grace, Listed, News, Refused, Shrunk
+from pypool.engine.elements.waiting import Waiting
+from pypool.engine.elements.watch import OVERDUE_BEATS, Watch
 from pypool.engine.journal import Journal
-from pypool.engine.last_look import LastLook
 from pypool.engine.links import FileLink, Link
-from pypool.engine.looks import Looks
-from pypool.engine.news import Ended, Grace, Listed, News, Refused, Shrunk
-from pypool.engine.recovery import OldSubmission
-from pypool.engine.waiting import Waiting
-from pypool.engine.watch import OVERDUE_BEATS, Watch
+from pypool.engine.runs.recovery import OldSubmission
 from pypool.errors import PoolError, SubmitError
 from pypool.options import Options
 from pypool.rundir import names

@@ -7,9 +7,9 @@ each element belongs to the agent that said hello first.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pypool.engine.asking import Asking
 from pypool.engine.dealing.needs import USUAL, Need
-from pypool.engine.doubles import Doubles
+from pypool.engine.elements.asking import Asking
+from pypool.engine.elements.doubles import Doubles
 from pypool.engine.links import FileLink
 from pypool.schedulers.base import Element, ElementState
 

@@ -17,7 +17,7 @@ from pypool.engine.dealing.deal import Deal
 from pypool.engine.dealing.ranges import Ranges
 from pypool.engine.links import Link
 from pypool.engine.outcomes import Outcomes
-from pypool.engine.recovery import Answer, OldBatch, OldCall, OldElement, OldRun, OldSubmission
+from pypool.engine.runs.recovery import Answer, OldBatch, OldCall, OldElement, OldRun, OldSubmission
 from pypool.errors import RunDirectoryError
 from pypool.rundir import messages
 from pypool.rundir.batch import Place

@@ -8,7 +8,7 @@ Even then the first array may turn up later, see `doubles`.
 
 from collections.abc import Collection
 
-from pypool.engine.away import Away, Pauses, Seldom
+from pypool.engine.elements.away import Away, Pauses, Seldom
 from pypool.errors import PoolError, SubmitError
 from pypool.schedulers.base import Pending, Scheduler, wait
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pypool.engine.away import Away, Pauses
+from pypool.engine.elements.away import Away, Pauses
 from pypool.errors import PoolError
 from pypool.printable import printable
 from pypool.schedulers.base import Answered, Element, Pending, Scheduler, Then

@@ -1,0 +1,1 @@
+"""Elements on a cluster: asked for, looked after, cancelled."""

@@ -1,0 +1,1 @@
+"""Named runs: begun, locked, read back and resumed."""
