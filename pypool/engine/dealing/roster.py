@@ -14,6 +14,9 @@ from pypool.engine.dealing.losses import BLAMELESS_ENDS
 from pypool.engine.dealing.needs import USUAL, Need, fits, largest_first
 
 EARLY_DEATHS = 3
+EARLY_WAVES = 2
+"""Elements that end before hello, of so many submissions, after which there is no use in more."""
+
 BLAMELESS_EARLY_DEATHS = 10
 CANCELLATIONS = 2
 """Elements that somebody cancels before their hello are replaced once."""
@@ -62,6 +65,7 @@ class Roster:
         self.needs: Counter[Need] = Counter()
         self.hopeless: list[tuple[Need, str]] = []
         self._early_deaths = 0
+        self._waves = 0
         self._blameless_early_deaths = 0
         self._early_deaths_of: Counter[Need] = Counter()
         self._cancellations = 0
@@ -98,9 +102,10 @@ class Roster:
 
     def submitted(self, keys: Iterable[str], now: float, need: Need) -> None:
         self._cancelled_lately = False
-        for key in keys:
-            book = AgentBook(key, self._policy.slots, now, need=need)
-            self.agents[key] = self._pending[key] = book
+        asked_for = [AgentBook(key, self._policy.slots, now, need=need) for key in keys]
+        self._waves += bool(asked_for)
+        self.agents.update({book.key: book for book in asked_for})
+        self._pending.update({book.key: book for book in asked_for})
 
     def refused(self, keys: Iterable[str], why: str) -> None:
         for key in keys:
@@ -129,7 +134,7 @@ class Roster:
         agent.said_hello = True
         agent.lost = False
         agent.was_heard(now)
-        self._early_deaths = self._blameless_early_deaths = 0
+        self._early_deaths = self._blameless_early_deaths = self._waves = 0
         self._early_deaths_of.pop(agent.need, None)
         self.playing[key] = agent
         if not agent.late:
@@ -190,6 +195,8 @@ class Roster:
         else:
             self._early_deaths += 1
             count, most = self._early_deaths, EARLY_DEATHS
+            if self._waves < EARLY_WAVES:  # they may all have met the same bad node
+                return
         if count < most:
             return
         ended = "elements" if how == "cancelled" else f"{count} elements"
@@ -331,6 +338,8 @@ class Roster:
         usable = ceil((min(self._policy.processes, workers) - there) / slots)
         room = (self._policy.processes - there) // slots
         elements = min(usable, room if there else max(room, 1))
+        if self._early_deaths:  # a few, to see whether it goes better elsewhere
+            elements = min(elements, EARLY_DEATHS)
         if elements > 0:
             self._actions.append(Submit(elements))
 
@@ -346,5 +355,6 @@ class Roster:
             return
         self._submit_not_before = now
         self._early_deaths = self._blameless_early_deaths = self._cancellations = 0
+        self._waves = 0
         if open_tasks:
             self._actions.append(GiveUp(why))

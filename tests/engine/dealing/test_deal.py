@@ -633,12 +633,13 @@ def test_three_early_deaths_give_up():
 
 
 @pytest.mark.parametrize("elements", [4, 5, 64])
-def test_a_whole_array_of_early_deaths_gives_up(elements):
+def test_whole_arrays_of_early_deaths_give_up(elements):
     """However many elements die, the end of the last one is noticed."""
     table = Table()
     table.deal.open_batch(1, 64, "f")
     names = [f"b{number}" for number in range(elements)]
-    table.deal.submitted(names, 0.0)
+    table.deal.submitted(names[: elements // 2], 0.0)
+    table.deal.submitted(names[elements // 2 :], 0.0)
     for name in names:
         table.deal.ended(name, "failed", 0.0)
         table.decide()
@@ -935,3 +936,24 @@ def test_agents_are_not_all_looked_at_for_each_answer():
     few = calls_for(Table(40, processes=40), 800, 0.3)
     many = calls_for(Table(400, processes=400), 8_000, 0.3)
     assert many / 8_000 < 3 * few / 800
+
+
+def test_all_elements_on_one_bad_node_are_no_reason_to_give_up():
+    """A few more are asked for, which may come elsewhere; if those end as well, that is enough."""
+    table = Table()
+    table.deal.open_batch(1, 100, "f")
+    table.decide()
+    (first,) = table.submissions
+    names = [f"x{number}" for number in range(first.elements)]
+    table.deal.submitted(names, table.now)
+    for name in names:
+        table.deal.ended(name, "failed", table.now)
+    table.decide(1.0)
+    assert [action.elements for action in table.submissions[1:]] == [3]
+    assert not table.of(GiveUp)
+    others = ["y0", "y1", "y2"]
+    table.deal.submitted(others, table.now)
+    for name in others:
+        table.deal.ended(name, "failed", table.now)
+    table.decide(1.0)
+    assert len(table.of(GiveUp)) == 1
