@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pypool.engine.calls import Call
@@ -75,7 +76,7 @@ def attach(path: str | os.PathLike[str]) -> AttachedRun:
     Results are there while their part of the run is: always in a named run that can be resumed,
     and with ``keep="all"``.
     """
-    run = RunDirectory.open(os.fspath(path))
+    run = RunDirectory.open(os.fspath(Path(path).expanduser()))
     try:
         check_parents(run.path)
         return AttachedRun(run)

@@ -1,5 +1,6 @@
 """What an agent makes of signals and of the time that is left: to the last task, and in time."""
 
+import errno
 import os
 import shutil
 import signal
@@ -246,5 +247,5 @@ def test_on_a_full_disk_the_last_word_stands_beside_the_owner(play_files: Play) 
     player.take(records.HELLO)
     link = FileLink(player.run, ELEMENT.removeprefix(f"{names.ELEMENTS}/"), 1.0, 0.0)
     assert not link.had_no_disk()
-    Mail(player.run, ELEMENT, None, 0.0).leave_for_disk()
+    Mail(player.run, ELEMENT, None, 0.0).say_disk(errno.ENOSPC)
     assert link.had_no_disk()

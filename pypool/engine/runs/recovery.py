@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pypool.engine.dealing.needs import Need
-from pypool.engine.dealing.ranges import Ranges
+from pypool.engine.dealing.ranges import Ranges, runs
 from pypool.engine.journal import DIGEST_SIZE
 from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileReader, OutboxReader
@@ -135,6 +135,8 @@ class OldElement:
         What it was dealt.
     silent : dict of int to Ranges
         By share: tasks of which it has said nothing.
+    unanswered : dict of int to list of int
+        By batch: shares of it that have such, in the order in which they were dealt.
     """
 
     key: str
@@ -147,12 +149,32 @@ class OldElement:
     job: str = ""
     shares: dict[int, Share] = field(default_factory=dict)
     silent: dict[int, Ranges] = field(default_factory=dict)
+    unanswered: dict[int, list[int]] = field(default_factory=dict)
+
+    def was_dealt(self, number: int, share: Share) -> None:
+        """A share lies in its inbox."""
+        self.shares[number] = share
+        self.silent[number] = Ranges()
+        self.silent[number].add(share.first, share.last)
+        self.unanswered.setdefault(share.batch, []).append(number)
 
     def spoke_of(self, batch: int, first: int, last: int) -> None:
-        """It has nothing more to say of these tasks."""
-        for number, share in self.shares.items():
-            if share.batch == batch:
-                self.silent[number].remove(first, last)
+        """It has nothing more to say of these tasks.
+
+        What it has returned it may have been dealt again: its first word of a task is about the
+        first share that has it.
+        """
+        left = Ranges()
+        left.add(first, last)
+        numbers = self.unanswered.get(batch, [])
+        for number in numbers[:]:
+            silent = self.silent[number]
+            for told in [each for part in left for each in silent.remove(*part)]:
+                left.remove(*told)
+            if not silent:
+                numbers.remove(number)
+            if not left:
+                return
 
 
 @dataclass(slots=True)
@@ -334,9 +356,7 @@ def _read_mail(old: OldRun, element: OldElement, run: RunDirectory) -> None:
         if record.kind in (records.SHARE, records.RETURN):
             old.requests = max(old.requests, record.key)
         if record.kind == records.SHARE:
-            share = element.shares[record.key] = Share.unpack(record.payload)
-            element.silent[record.key] = Ranges()
-            element.silent[record.key].add(share.first, share.last)
+            element.was_dealt(record.key, Share.unpack(record.payload))
     for record in _all(element.outbox):
         _take_word(old, element, record)
 
@@ -344,9 +364,11 @@ def _read_mail(old: OldRun, element: OldElement, run: RunDirectory) -> None:
 def _take_word(old: OldRun, element: OldElement, record: Record) -> None:
     if record.kind == records.RESULTS:
         batch = old.batches.get(record.key)
-        for entry in messages.entries(record.payload):
-            element.spoke_of(record.key, entry.index, entry.index + 1)
-            if batch is not None:
+        entries = list(messages.entries(record.payload))
+        for _, first, last in runs([entry.index for entry in entries]):
+            element.spoke_of(record.key, first, last)
+        if batch is not None:
+            for entry in entries:
                 answer = Answer(element.directory, element.host, entry)
                 batch.answers.setdefault(entry.index, answer)
         return
