@@ -1,6 +1,7 @@
 """Named runs: whatever becomes of the driver, its program started again does only what is left."""
 
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -323,3 +324,29 @@ def test_dead_agents_are_replaced_after_a_resume(driver: Driver) -> None:
     output, _ = second.communicate(timeout=120)
     assert output == f"{RIGHT}\n"
     assert time.monotonic() - start < 90
+
+
+WAYS = {
+    "map": "pool.map(work, range(60))",
+    "imap": "list(pool.imap(work, range(60), chunksize=3))",
+    "apply_async": "[each.get() for each in [pool.apply_async(work, (i,)) for i in range(60)]]",
+    "two maps": "pool.map(work, range(30)) + pool.map(work, range(30, 60), chunksize=4)",
+}
+
+
+@pytest.mark.slow
+@on_shell
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("seed", range(5))
+def test_whenever_it_dies_nothing_is_done_twice(driver: Driver, way: str, seed: int) -> None:
+    """Some lives end at any moment, by SIGKILL or by SIGHUP; the agents are left alone."""
+    chance = random.Random(f"{way} {seed}")
+    text = program(driver, f"\n    print({WAYS[way]}, flush=True)", seconds=0.02)
+    for _ in range(chance.randrange(1, 5)):
+        life = driver.start(text)
+        time.sleep(chance.uniform(0.1, 1.5))
+        life.send_signal(chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGHUP]))
+        if life.communicate(timeout=60)[0]:
+            return  # it was too quick for us
+    assert driver.run(text) == f"{[number * number for number in range(60)]}\n"
+    assert begun(driver) == once(60)
