@@ -360,7 +360,7 @@ class Dispatcher:
             elif isinstance(news, Listed):
                 self._deal.listed(news.states, now)
             elif isinstance(news, Grace):
-                self._intake.grace = news.seconds
+                self._intake.learn_grace(news.seconds, self._links.values())
             elif isinstance(news, Ended):
                 self._take_end(news, now)
 

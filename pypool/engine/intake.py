@@ -5,7 +5,7 @@ Whether an answer counts is the dealer's decision; what it says is read by `outc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pypool.engine.calls import Calls
@@ -75,7 +75,7 @@ class Intake:
             case records.HELLO:
                 link.meet(words["host"], words["job"], now)
                 self._deal.hello(link.key, words["slots"], now, words.get("time"))
-                link.send(records.WELCOME, messages.pack(self._welcome(link, now)))
+                self._welcome(link)
             case records.BEAT:
                 self._deal.beat(link.key, words["read"], words["held"], now)
             case records.RETURNED:
@@ -95,11 +95,23 @@ class Intake:
                 return False
         return True
 
-    def _welcome(self, link: Link, now: float) -> dict[str, float | None]:
+    def learn_grace(self, seconds: float, links: Iterable[Link]) -> None:
+        """Who has said hello before that was known is told now."""
+        self.grace = seconds
+        for link in links:
+            agent = self._deal.agents.get(link.key)
+            if agent is not None and agent.plays and link.met_at > link.since:
+                self._welcome(link)  # not to agents of an earlier life, who know it
+
+    def _welcome(self, link: Link) -> None:
         """What an agent has to know of its own life."""
         need = self._deal.agents[link.key].need
-        linger = self._linger(now - link.since)
-        return {"linger": linger, "time": self._deal.policy.time_of(need), "grace": self.grace}
+        words = {
+            "linger": self._linger(link.met_at - link.since),
+            "time": self._deal.policy.time_of(need),
+            "grace": self.grace,
+        }
+        link.send(records.WELCOME, messages.pack(words))
 
     def _results(self, link: Link, record: Record, now: float) -> None:
         batch = record.key
