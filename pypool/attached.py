@@ -25,6 +25,12 @@ from pypool.rundir.run import RunDirectory, check_parents
 READ_AGAIN = 1.0
 """So old may be what was read of a run that has not ended."""
 
+READ_SHARE = 10.0
+"""A run that takes long to be read is read so many times that later."""
+
+OVER = ("close", "done", "terminate")
+"""How a life ends after which nobody works at the run."""
+
 
 class Status(NamedTuple):
     """How far a run is.
@@ -153,13 +159,15 @@ class AttachedRun:
 
     def _read(self) -> None:
         """All that there is on disk."""
-        self._at = time.monotonic()
+        began = time.monotonic()
         self._heads = _heads(self._run)  # before: what they tell of is in a mailbox, or removed
         self._old = read_run(self._run)
+        now = time.monotonic()
+        self._next_at = now + max(READ_AGAIN, READ_SHARE * (now - began))
 
     def _read_again(self) -> bool:
         """If there may be news."""
-        if time.monotonic() - self._at < READ_AGAIN:
+        if self._old.ended in OVER or time.monotonic() < self._next_at:
             return False
         self._read()
         return True

@@ -12,7 +12,7 @@ from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Never, NoReturn, Self, TypeVar
 
-from pypool import config, pickling
+from pypool import config, pickling, stable
 from pypool.engine.backend import Backend, ClusterBackend, LocalBackend, WorkerRules
 from pypool.engine.in_this_process import InThisProcess
 from pypool.engine.sender import Sender
@@ -186,7 +186,8 @@ class Pool:
         if self._name == "serial":
             self._runner = InThisProcess(options, initializer, tuple(initargs))
         else:
-            rules = worker_rules(initializer, tuple(initargs), chunks)
+            named = options.name is not None
+            rules = worker_rules(initializer, tuple(initargs), chunks, named)
             self._runner = Sender(make_backend(self._name, options), rules)
         self._pid = os.getpid()
         self._workers = self._processes = options.elements * options.workers
@@ -537,7 +538,10 @@ def make_backend(name: str, options: Options) -> Backend:
 
 
 def worker_rules(
-    initializer: Callable[..., object] | None, initargs: tuple[Any, ...], chunks: int | None
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    chunks: int | None,
+    named: bool = False,
 ) -> WorkerRules:
     """How workers begin and end. The initializer is pickled as it is now."""
     if initializer is None:
@@ -547,7 +551,8 @@ def worker_rules(
         pickled = pickling.dumps_given((initializer, initargs), f"{name} with its arguments")
     except pickling.CannotPickle as trouble:
         raise trouble.error from None
-    return WorkerRules(pickled, name, chunks)
+    known_by = (stable.digest_of((initializer, initargs)) or os.urandom(16)) if named else b""
+    return WorkerRules(pickled, name, chunks, known_by)
 
 
 def _checked(initializer: object, maxtasksperchild: object) -> int | None:

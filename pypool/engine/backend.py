@@ -51,11 +51,14 @@ class WorkerRules(NamedTuple):
         What to call the initializer.
     chunks : int or None
         Chunks after which a worker ends and another one takes its place.
+    known_by : bytes
+        In a named run: what the initializer and its arguments are known by at the next start.
     """
 
     initializer: bytes | None = None
     name: str | None = None
     chunks: int | None = None
+    known_by: bytes = b""
 
     def info(self) -> dict[str, Any]:
         """What agents and workers read of them."""
@@ -63,6 +66,7 @@ class WorkerRules(NamedTuple):
         return {
             "initializer": digest,
             "initializer_name": self.name,
+            "initializer_digest": self.known_by.hex() or None,
             "chunks_per_worker": self.chunks,
         }
 
@@ -84,6 +88,7 @@ def run_info(options: Options, elements: int, scheduler: str, nodes: int = 1) ->
         "pid": os.getpid(),
         "start": time.time(),
         "name": None,
+        "earlier": 0,
         "scheduler": scheduler,
         "elements": elements,
         "nodes": nodes,

@@ -56,8 +56,10 @@ class Callbacks:
         if thread is None or thread is threading.current_thread():
             return
         self._thread = None  # of two who wait, one ends it
+        ended = threading.Event()  # a join that Ctrl-C interrupts would not be one the next time
+        self._jobs.put((None, None, ended.set))
         self._jobs.put(None)
-        thread.join()
+        ended.wait()
         self._begun.release()
         if not self._jobs.empty():  # posted just now
             self._begin()

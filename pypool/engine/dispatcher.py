@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from pypool.engine import endings
 from pypool.engine.backend import Backend, WorkerRules
@@ -31,7 +32,7 @@ from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.progress import Progress
-from pypool.engine.runs.named import COMPLETE
+from pypool.engine.runs.named import COMPLETE, DONE
 from pypool.engine.runs.resume import Resumed
 from pypool.engine.store import Store
 from pypool.errors import AgentStartError, PoolError, RunDirectoryError, SubmitError
@@ -111,6 +112,8 @@ class Dispatcher:
         self._wakeup.setblocking(False)
         self._elements = backend.elements(self._run, self._journal)
         self.thread = threading.Thread(target=self._live, name="pypool-dispatcher", daemon=True)
+        self._living = threading.Lock()  # held by the thread as long as it lives, see `wait`
+        self._living.acquire()
         endings.watch(self, signals=not backend.local)
         self.thread.start()
 
@@ -166,8 +169,19 @@ class Dispatcher:
     def join(self) -> None:
         """Waits until the thread has ended."""
         if threading.current_thread() is not self.thread:
-            self.thread.join()
+            self.wait(-1)
             endings.unwatch(self)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the thread has ended within so many seconds; -1: waits as long as it takes.
+
+        `Thread.join` will not do: one that Ctrl-C has interrupted makes Python 3.11 believe that
+        the thread has ended, and nobody waits for it any more.
+        """
+        ended = self._living.acquire(timeout=seconds)
+        if ended:
+            self._living.release()
+        return ended
 
     def _ring(self) -> None:
         try:
@@ -198,6 +212,7 @@ class Dispatcher:
             self._end(error)
         finally:
             endings.unwatch(self)
+            self._living.release()
 
     def _is_over(self) -> bool:
         if self._stop in AT_ONCE:
@@ -261,6 +276,7 @@ class Dispatcher:
                 resumed.introduce(link, now)
                 self._links[link.key] = link
         resumed.adopt(now)
+        resumed.dismiss(self._run)
 
     # -- what comes in
 
@@ -466,15 +482,26 @@ class Dispatcher:
             self._try(self._elements.leave)
             self._try(lambda: self._journal.ended("detach"))
         elif not self._taken_over:  # else all that follows is another driver's affair
-            self._try(lambda: self._journal.ended(COMPLETE if complete else "terminate"))
+            well = DONE if self.named else COMPLETE  # what is behind the pool may still fail
+            self._try(lambda: self._journal.ended(well if complete else "terminate"))
             self._try(self._say_stop)
             self._try(lambda: self._await_goodbyes(at_once))
             pending = [key for key, agent in self._deal.agents.items() if agent.pending]
             self._try(lambda: self._elements.end(pending, at_once))
-            failed = bool(self._failed)
-            self._try(lambda: self._backend.clean_up(self._run, failed, complete))
+            if not (complete and self.named):
+                self._try(lambda: self._backend.clean_up(self._run, bool(self._failed), complete))
         self._wake.close()
         self._wakeup.close()
+        if complete and self.named:
+            endings.finish_with_program(self._run.path, self._finish)
+        else:
+            self._try(lambda: self._backend.close(self._opened))
+
+    def _finish(self, well: bool) -> None:
+        """The end of a named run is that of its program, or of its name's next use in it."""
+        if well and Path(self._run.path).is_dir():  # the user may have removed it
+            self._try(lambda: self._journal.ended(COMPLETE))
+            self._try(lambda: self._backend.clean_up(self._run, bool(self._failed), True))
         self._try(lambda: self._backend.close(self._opened))
 
     def _deal_everything(self) -> None:

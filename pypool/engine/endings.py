@@ -11,13 +11,17 @@ second signal ends the program at once. Forks of the program have nothing to end
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
+
+log = logging.getLogger("pypool")
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 20.0
@@ -27,8 +31,6 @@ PATIENCE = 20.0
 class Ending(Protocol):
     """What is known here of a dispatcher."""
 
-    thread: threading.Thread
-
     @property
     def ours(self) -> bool: ...
 
@@ -37,10 +39,13 @@ class Ending(Protocol):
 
     def stop(self, how: str) -> None: ...
 
+    def wait(self, seconds: float) -> bool: ...
+
     def spoil(self) -> None: ...
 
 
 _living: set[Ending] = set()
+_finishing: dict[str, tuple[int, Callable[[bool], None]]] = {}
 _with_jobs: set[Ending] = set()
 
 
@@ -72,6 +77,20 @@ def unwatch(dispatcher: Ending) -> None:
         _remove_handlers()
 
 
+def finish_with_program(what: str, finish: Callable[[bool], None]) -> None:
+    """Called at the regular end of the program, with whether it ended well."""
+    _finishing[what] = os.getpid(), finish
+
+
+def finish_now(what: str) -> bool:
+    """It is wanted again before; whether it was waiting for that."""
+    found = _finishing.pop(what, None)
+    if found is None or found[0] != os.getpid():
+        return False
+    found[1](True)
+    return True
+
+
 def _remove_handlers() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is _end_by:
@@ -87,8 +106,7 @@ def _end_by(number: int, frame: object) -> None:
     for dispatcher in living:
         dispatcher.stop("detach" if dispatcher.named else "terminate")
     for dispatcher in living:
-        with suppress(RuntimeError):  # it has not begun
-            dispatcher.thread.join(max(0.0, deadline - time.monotonic()))
+        dispatcher.wait(max(0.0, deadline - time.monotonic()))
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
@@ -102,8 +120,23 @@ def _terminate_all() -> None:
         if raised:
             dispatcher.spoil()
         dispatcher.stop("terminate")
+    deadline = time.monotonic() + PATIENCE
     for dispatcher in living:
-        dispatcher.thread.join()
+        _wait_for(dispatcher, deadline)
+    for owner, finish in list(_finishing.values()):
+        if owner == os.getpid():
+            finish(not raised)
+
+
+def _wait_for(dispatcher: Ending, deadline: float) -> None:
+    """Whatever the user presses: what is being cancelled is worth some seconds."""
+    while True:
+        try:
+            if not dispatcher.wait(max(0.0, deadline - time.monotonic())):
+                log.warning("a pool has not ended after %.0f s; jobs of it may be left", PATIENCE)
+            return
+        except KeyboardInterrupt:
+            continue
 
 
 _masks = threading.local()

@@ -119,7 +119,7 @@ class Sender:
         digest = hashlib.sha256(pickled).digest()
         call = Call(kind, pickled, digest, name, chunk, handle, seed)
         if self._named:
-            call.knows = digests_for(kind, function, seed)
+            call.knows = digests_for(kind, function, seed + self._rules.known_by)
         return call
 
     def _running(self) -> Dispatcher:

@@ -73,9 +73,9 @@ _unknown_words: set[str] = set()
 
 def read_submission(done: Completed, script: str) -> str:
     """The job id that `sbatch --parsable` printed."""
-    job = done.stdout.strip().split(";")[0]
-    if done.code == 0 and job.isdigit():
-        return job
+    jobs = re.findall(r"^\s*(\d+)(?:;\S*)?\s*$", done.stdout, re.MULTILINE)
+    if done.code == 0 and jobs:
+        return str(jobs[-1])  # a site's own words may stand before it
     if done.not_run and done.not_run not in SHORTAGES:
         raise SubmitError(
             f"Slurm's sbatch is missing on this machine. What was run:\n{done.told()}\n"
@@ -95,7 +95,7 @@ def _classify(error: SubmitError, done: Completed) -> None:
     error.words = one_line(done.stderr)
     if killed:
         error.words = f"sbatch was killed before it gave an answer {error.words}".strip()
-    error.unclear = killed or (done.code != 0 and _says(done, UNCLEAR))
+    error.unclear = killed or done.code == 0 or _says(done, UNCLEAR)
     error.temporary = not error.unclear and (bool(done.not_run) or _says(done, TEMPORARY))
     error.too_many = not error.unclear and _says(done, TOO_MANY)
 

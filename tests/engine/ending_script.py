@@ -43,6 +43,10 @@ class Noting:
             time.sleep(60)
         endings.unwatch(self)
 
+    def wait(self, seconds: float) -> bool:
+        self.thread.join(seconds if seconds >= 0 else None)
+        return not self.thread.is_alive()
+
     def join(self) -> None:
         self.thread.join()
         endings.unwatch(self)

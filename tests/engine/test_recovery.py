@@ -144,7 +144,11 @@ def test_batches_calls_and_digests(run: RunDirectory) -> None:
 
 def test_of_a_task_that_was_sent_twice_the_last_one_counts() -> None:
     first, second = (OldBatch(number, 1, 0, 9, 1, "f", "00") for number in (1, 2))
-    call = OldCall(1, "f", [Stretch(0, 9, first, 0), Stretch(3, 2, second, 0)])
+    call = OldCall(1, "f")
+    for stretch in (Stretch(0, 9, first, 0), Stretch(3, 2, second, 0), Stretch(9, 1, second, 2)):
+        call.add(stretch)
+    assert len(call.layers) == 2
+    assert len(call) == 10
     assert call.find(2) == (first, 2)
     assert call.find(4) == (second, 1)
     assert call.find(5) == (first, 5)

@@ -165,6 +165,72 @@ def test_a_lambda_and_a_partial_are_known_again(driver: Driver) -> None:
 
 
 @on_shell
+@pytest.mark.parametrize("end", ["pool.close(); pool.join()", "pool.terminate()"])
+def test_what_raises_behind_the_pool_costs_nothing(driver: Driver, end: str) -> None:
+    """The run is complete when its program has ended well."""
+    text = program(driver, TWENTY + f"\n    {end}\n    assert os.path.exists('mended')", seconds=0)
+    output, errors = driver.start(text).communicate()
+    assert output == f"{RIGHT}\n"
+    assert "AssertionError" in errors
+    driver.file("mended").touch()
+    assert driver.run(text) == output
+    assert begun(driver) == once()
+    assert driver.run(text) == output
+    assert begun(driver) == dict.fromkeys(range(20), 2)
+
+
+@on_shell
+def test_what_workers_are_made_ready_with_counts(driver: Driver) -> None:
+    """With other arguments of the initializer all is computed again, and by new workers."""
+    text = program(
+        driver,
+        """
+    def ready(plus):
+        global more
+        more = plus
+
+    def of_more(number):
+        return work(number, plus=more)
+
+    print(pool.map(of_more, range(8)), flush=True)
+    """,
+        seconds=0.1,
+    )
+    text = text.replace("name='survey'", "name='survey', initializer=ready, initargs=(INITARG,)")
+    made = text[text.index("pool = ") : text.index("\n", text.index("pool = "))]
+    text = text.replace(made, "", 1).replace("    print", f"    {made}\n    print", 1)
+    life = driver.start(text.replace("INITARG", "1"))
+    await_begun(driver, 3)
+    life.kill()
+    life.wait()
+    again = driver.start(text.replace("INITARG", "2"))
+    output, errors = again.communicate(timeout=60)
+    assert output == f"{[number * number + 2 for number in range(8)]}\n", errors
+    assert "another initializer" in errors
+
+
+@on_shell
+def test_a_later_pool_of_the_same_name_is_told_from_the_first(driver: Driver) -> None:
+    """Whose run it is could not be known at the next start."""
+    text = program(
+        driver,
+        """
+    print(pool.map(work, range(5)), flush=True)
+    pool.close()
+    pool.join()
+    second = NAMED
+    print(second.map(abs, range(5)), flush=True)
+    os.kill(os.getpid(), 9)
+    """,
+        seconds=0,
+    )
+    output, _ = driver.start(text).communicate()
+    assert output == "[0, 1, 4, 9, 16]\n[0, 1, 2, 3, 4]\n"
+    _, errors = driver.start(text).communicate()
+    assert "was begun by pool 2 of that name" in errors
+
+
+@on_shell
 def test_what_raised_is_tried_again(driver: Driver) -> None:
     """An exception is no result: the program may have been mended."""
     text = program(

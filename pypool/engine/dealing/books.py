@@ -197,6 +197,8 @@ class AgentBook:
     ----------
     need : Need
         How much more than usual its element has.
+    adopted : bool
+        An earlier life has asked for its element.
     lives : float or None
         Seconds that its element lives, as far as the agent knows.
     said_hello : bool
@@ -230,6 +232,7 @@ class AgentBook:
     heard: float
     need: Need = USUAL
     lives: float | None = None
+    adopted: bool = False
     said_hello: bool = False
     lost: bool = False
     late: bool = False

@@ -37,7 +37,7 @@ class Lives:
 
     def adopt_agent(self, key: str, slots: int | None, need: Need, now: float) -> None:
         """There may be this agent; without `slots` its element has not begun."""
-        self._roster.submitted([key], now, need)
+        self._roster.adopted(key, need, now)
         if slots is not None:
             agent = self._roster.plays(key, slots, now)
             agent.heard -= self._roster.overdue  # the scheduler knows whether it is still there

@@ -107,6 +107,11 @@ class Roster:
         self.agents.update({book.key: book for book in asked_for})
         self._pending.update({book.key: book for book in asked_for})
 
+    def adopted(self, key: str, need: Need, now: float) -> None:
+        """An earlier life has asked for this element."""
+        book = AgentBook(key, self._policy.slots, now - self.overdue, need=need, adopted=True)
+        self.agents[key] = self._pending[key] = book
+
     def refused(self, keys: Iterable[str], why: str) -> None:
         for key in keys:
             agent = self.agents.get(key)
@@ -181,6 +186,8 @@ class Roster:
         Those that were asked for together are mostly cancelled together: that counts once.
         """
         self.remove(agent)
+        if agent.adopted:  # what became of it while nobody looked says nothing of the next one
+            return
         if how == "cancelled":
             self._cancellations += not self._cancelled_lately
             self._cancelled_lately = True

@@ -10,12 +10,15 @@ Digests = Callable[[Any], bytes]
 """Of an item: what its task is known by; nothing if it has nothing that stays the same."""
 
 
-def digests_for(kind: int, function: Callable[..., Any], seed: bytes) -> Digests:
-    """For the tasks of one call: by what the function is, what it carries, and what it is given."""
+def digests_for(kind: int, function: Callable[..., Any], more: bytes) -> Digests:
+    """For the tasks of one call: by what the function is, what it carries, and what it is given.
+
+    `more` is what else decides about results: the seed, and what workers were made ready with.
+    """
     own = stable.function_digest(function)
     if own is None:
         return lambda item: b""
-    call = blake2b(bytes([kind]) + own + seed, digest_size=stable.SIZE).digest()
+    call = blake2b(bytes([kind]) + own + more, digest_size=stable.SIZE).digest()
 
     def digest(item: Any) -> bytes:
         found = stable.digest_of(item)

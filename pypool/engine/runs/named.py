@@ -6,27 +6,36 @@ is taken up where its driver left it, by a driver of its own version and by one 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pypool import code
+from pypool.engine import endings
 from pypool.engine.runs.lock import RunLock
 from pypool.engine.runs.recovery import OldRun, modules_of, read_run
-from pypool.errors import CodeChangedError, VersionMismatchError
+from pypool.errors import CodeChangedError, RunDirectoryError, VersionMismatchError
 from pypool.rundir import names
 from pypool.rundir.run import RunDirectory, stamp, unusable
 from pypool.version import VERSION
 
 log = logging.getLogger("pypool")
 
+_completed: Counter[str] = Counter()
+"""How often this program has completed a run of that path: there may be several pools of a name."""
+
 COMPLETE = "close"
-"""What the journal says at last of a run that ended with nothing open."""
+"""What the journal says at last of a run whose program has ended well."""
+
+DONE = "done"
+"""What it says before: the pool has ended with nothing open, its program has not."""
 
 
 class Opened(NamedTuple):
@@ -63,16 +72,18 @@ def open_named(work_dir: str, name: str, info: Mapping[str, Any]) -> Opened:
         If it was begun with other code, and the user does not want that.
     """
     path = f"{work_dir}/{name}"
+    _completed[path] += endings.finish_now(path)
+    info = dict(info) | {"name": name, "earlier": _completed[path]}
     while True:
         mark = None
         if not os.path.lexists(path):
             with suppress(FileExistsError):  # somebody else was faster
-                made = RunDirectory.create(work_dir, dict(info) | {"name": name}, name=name)
+                made = RunDirectory.create(work_dir, info, name=name)
                 mark = made.mark
                 made.close()
         lock = RunLock.acquire(path, lambda: _size_of_beat(path))
         try:
-            opened = _take_up(path, dict(info) | {"name": name}, lock, ours=mark)
+            opened = _take_up(path, info, lock, ours=mark)
         except BaseException:
             lock.release()
             raise
@@ -100,6 +111,8 @@ def _take_up(path: str, info: dict[str, Any], lock: RunLock, ours: bytes | None)
         run.close()
         _set_aside(path)
         return None
+    _check_order(run, info)
+    _compare_initializer(run, old, info)
     run.begin_life(max(old.lives, 1) + 1, info)
     _say_what_is_there(run, old)
     return Opened(run, old, lock)
@@ -114,6 +127,33 @@ def _check_version(run: RunDirectory) -> None:
             f"the run {run.path} was begun with {there}, this is {here}: what one has pickled the "
             "other may not read. Go on with the same, or give the run another name (name=)."
         )
+
+
+def _check_order(run: RunDirectory, info: Mapping[str, Any]) -> None:
+    """The first of two pools of one name would take the run of the second one for its own."""
+    begun, now = run.info.get("earlier", 0), info["earlier"]
+    is_script = getattr(sys.modules.get("__main__"), "__file__", None) is not None
+    if begun != now and is_script and not hasattr(sys, "ps1"):
+        raise RunDirectoryError(
+            f"the run {run.path} was begun by pool {begun + 1} of that name in its program, this "
+            f"is pool {now + 1}. Give each pool of a program a name of its own; to begin anew, "
+            "remove the directory."
+        )
+
+
+def _compare_initializer(run: RunDirectory, old: OldRun, info: Mapping[str, Any]) -> None:
+    """What workers were made ready with is part of what they have computed."""
+    try:
+        last = json.loads(run.read(names.run_info(old.lives)))
+    except (OSError, ValueError):
+        last = run.info
+    if last.get("initializer_digest") == info["initializer_digest"]:
+        return
+    told = f"the run {run.path} was begun with another initializer, or other arguments of it"
+    if info["on_change"] == "refuse":
+        raise CodeChangedError(f'{told}; and on_change="refuse". To begin anew, give another name.')
+    log.warning("%s: all of it is computed again, by new workers", told)
+    old.is_others = True
 
 
 def _compare_code(run: RunDirectory, old: OldRun, refuses: bool) -> None:

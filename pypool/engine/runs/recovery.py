@@ -6,7 +6,7 @@ tasks, which elements were asked for, and what their agents hold. Nothing is wri
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -90,27 +90,42 @@ class OldCall:
 
     Attributes
     ----------
-    stretches : list of Stretch
-        Where its tasks are, by their indexes; of tasks that were sent twice, the last ones.
+    layers : list of list of Stretch
+        Where its tasks are. In each layer stretches stand in order and have no task in common; of
+        tasks that were sent twice, those in the later layer count.
     """
 
     number: int
     function: str
-    stretches: list[Stretch] = field(default_factory=list)
+    layers: list[list[Stretch]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return max((each.first + each.size for each in self.stretches), default=0)
+        return max((layer[-1].first + layer[-1].size for layer in self.layers), default=0)
+
+    @property
+    def stretches(self) -> Iterator[Stretch]:
+        for layer in self.layers:
+            yield from layer
+
+    def add(self, stretch: Stretch) -> None:
+        """One more, of a later batch than those before."""
+        layer = self.layers[-1] if self.layers else []
+        place = bisect_right(layer, stretch.first, key=_first)
+        meets = (place and layer[place - 1].first + layer[place - 1].size > stretch.first) or (
+            place < len(layer) and layer[place].first < stretch.first + stretch.size
+        )
+        if meets or not self.layers:
+            layer, place = [], 0
+            self.layers.append(layer)
+        layer.insert(place, stretch)
 
     def find(self, index: int) -> tuple[OldBatch, int] | None:
         """The batch of a task, and which one it is there."""
-        below = bisect_right(self.stretches, index, key=_first)
-        found = None
-        for each in self.stretches[:below]:
-            if index < each.first + each.size and (
-                found is None or each.batch.number > found[0].number
-            ):
-                found = each.batch, each.start + index - each.first
-        return found
+        for layer in reversed(self.layers):
+            place = bisect_right(layer, index, key=_first) - 1
+            if place >= 0 and index < layer[place].first + layer[place].size:
+                return layer[place].batch, layer[place].start + index - layer[place].first
+        return None
 
 
 @dataclass(slots=True)
@@ -201,6 +216,8 @@ class OldRun:
         What the journal says of the last life: host, process, time.
     requests : int
         The highest number of a share or of a request to return work.
+    is_others : bool
+        Its workers are of no use for whoever resumes it.
     """
 
     lives: int = 0
@@ -211,6 +228,7 @@ class OldRun:
     submissions: dict[str, OldSubmission] = field(default_factory=dict)
     elements: dict[str, OldElement] = field(default_factory=dict)
     requests: int = 0
+    is_others: bool = False
 
     @property
     def answers(self) -> int:
@@ -327,7 +345,7 @@ def _opened(old: OldRun, key: int, words: dict[str, Any]) -> None:
     ends = [part[0] for part in parts[1:]] + [words["to"]]
     for (start, number, first), end in zip(parts, ends, strict=True):
         call = old.calls.setdefault(number, OldCall(number, batch.function))
-        insort(call.stretches, Stretch(first, end - start, batch, start), key=_first)
+        call.add(Stretch(first, end - start, batch, start))
 
 
 def _ended(old: OldRun, key: int, words: dict[str, Any]) -> None:

@@ -19,16 +19,17 @@ from pypool.engine.links import Link
 from pypool.engine.outcomes import Outcomes
 from pypool.engine.runs.recovery import Answer, OldBatch, OldCall, OldElement, OldRun, OldSubmission
 from pypool.errors import RunDirectoryError
-from pypool.rundir import messages
+from pypool.rundir import messages, names, records
 from pypool.rundir.batch import Place
-from pypool.rundir.mailbox import OutboxReader
+from pypool.rundir.mailbox import FileWriter, OutboxReader
 from pypool.rundir.messages import VALUE, Entry
 from pypool.rundir.records import Record
+from pypool.rundir.run import RunDirectory
 
 log = logging.getLogger("pypool")
 
-TERMINATED = "terminate"
-"""What the journal says at last of a life that has cancelled all its elements."""
+NOBODY_LEFT = ("terminate", "done")
+"""What the journal says at last of a life that has ended all its elements."""
 
 
 class Resumed:
@@ -51,7 +52,8 @@ class Resumed:
         self._held: dict[int, Ranges] | None = None
         self._compared: dict[int, _Comparison] = {}
         self._asked_back = False
-        if old.ended == TERMINATED:
+        self._dismissed = self._living() if old.is_others else []
+        if old.ended in NOBODY_LEFT or old.is_others:
             for element in old.elements.values():
                 element.left = True
         deal.lives.go_on(old.requests)
@@ -100,6 +102,14 @@ class Resumed:
 
     def _living(self) -> list[OldElement]:
         return [element for element in self._old.elements.values() if not element.left]
+
+    def dismiss(self, run: RunDirectory) -> None:
+        """Agents that are of no use are told to leave; those that have not begun find that."""
+        for element in self._dismissed:
+            name = names.inbox(element.directory)
+            inbox = FileWriter.resume(run.open_file, name, run.mark, run.life)
+            inbox.put(records.STOP)
+            inbox.flush()
 
     def introduce(self, link: Link, now: float) -> None:
         """The link learns who is at its other end, as far as the agent has said."""
@@ -163,7 +173,10 @@ class Resumed:
     ) -> bool:
         """Whether the task has an answer, or somebody is at it."""
         found = old.find(index)
-        if found is None or not digest or found[0].digest_of(found[1]) != digest:
+        if found is None:
+            compared.open += 1
+            return False
+        if not digest or found[0].digest_of(found[1]) != digest:
             compared.new += 1
             return False
         batch, task = found
@@ -171,6 +184,7 @@ class Resumed:
         if answer is not None and answer.entry.outcome == VALUE:
             answered = self._answer(call, index, answer)
             compared.answered += answered
+            compared.open += not answered
             return answered
         if answer is None and task in self._in_hands().get(batch.number, ()):
             compared.held += 1
@@ -229,15 +243,17 @@ class _Comparison:
         count = self.answered + self.held + self.open + self.new
         if not count:
             return
+        level = logging.INFO
         line = "call %d (%s): of %d tasks %d have been done before, %d are with workers"
         words: list[object] = [call.number, call.name, count, self.answered, self.held]
         if 2 * self.new > count:
+            level = logging.WARNING
             line += (
                 "; %d ARE NEW OR HAVE CHANGED since the run was last begun and are computed. "
                 "If that is not meant, stop now and look at what the function is called with"
             )
             words.append(self.new)
-        log.warning(line, *words)
+        log.log(level, line, *words)
 
 
 def _runs(positions: list[int]) -> list[tuple[int, int]]:
