@@ -10,7 +10,7 @@ import pytest
 from pypool.engine.dealing.deal import Deal
 
 from . import tasks
-from .conftest import MakePool
+from .conftest import BACKENDS, MakePool
 from .scripts import WORKING, Driver, wait_until
 
 ENDS = {
@@ -118,3 +118,20 @@ def test_a_pool_that_was_never_used_leaves_nothing(make_pool: MakePool, shared_d
         getattr(pool, end)()
         pool.join()
     assert list((shared_dir / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_while_the_pool_is_joined_leaves_nothing(driver: Driver, times: int) -> None:
+    """An interrupted `join` is not the end of waiting: jobs are cancelled before the program ends.
+
+    Whoever presses it again while they are has no effect on that.
+    """
+    process = driver.start(WORKING + "\n    pool.close()\n    pool.join()")
+    assert process.stdout is not None
+    process.stdout.readline()
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    process.communicate(timeout=60)
+    assert driver.all_end()
