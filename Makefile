@@ -2,15 +2,19 @@
 #
 #   PYTHON=python3.12            the Python of .venv (3.11 or newer)
 #   TESTS="tests/test_x.py -x"   arguments for pytest, in test and test-all
+#   CHAOS_SECONDS=600            how long a storm lasts; default 180
+#   CHAOS_SEED=7                 the same storm again; it is printed
 #   PYPOOL_TEST_CLUSTERS=no      test without a cluster, even as root
 
 PYTHON ?= python3
 TESTS ?=
+CHAOS_SECONDS ?=
+CHAOS_SEED ?=
 BIN := .venv/bin
 SOURCES := $(wildcard pypool tests tutorial bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-libraries test-wheel check docs clusters clusters-down clean
+.PHONY: help demo test test-all test-faults test-libraries test-wheel chaos check docs clusters clusters-down clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -20,13 +24,20 @@ demo: .venv/.demo ## the tutorial's example on this machine
 	@$(BIN)/python tutorial/demo.py --pool local
 
 test: check ## check, then the suite; as root with clusters on this machine
-	@tests/clusters/suite -m "not slow" $(TESTS)
+	@tests/clusters/suite -m "not slow and not faults" $(TESTS)
 
 test-all: check test-wheel ## as test, with what takes long, and the wheel
 	@tests/clusters/suite $(TESTS)
 
 test-wheel: .venv/.python ## the wheel, installed elsewhere, with each Python from 3.11 on
 	@tests/clusters/with-clusters $(BIN)/python tests/wheel/try_wheel.py
+
+test-faults: .venv/.test ## everything around a pool breaks, on real schedulers; half an hour
+	@tests/clusters/suite tests/faults $(TESTS)
+
+chaos: .venv/.test ## a random storm of faults on a Slurm of its own
+	@PYPOOL_TEST_CHAOS_SECONDS=$(CHAOS_SECONDS) PYPOOL_TEST_CHAOS_SEED=$(CHAOS_SEED) PYPOOL_TEST_JOBS=0 \
+		tests/clusters/suite tests/chaos $(TESTS)
 
 test-libraries: .venv/.test ## emcee, dynesty and scipy with a pool of each kind
 	@tests/clusters/suite tests/libraries $(TESTS)
@@ -44,10 +55,12 @@ docs: .venv/.docs ## the documentation as a site, in build/docs
 clusters: ## bring up the test Slurm and the test Grid Engine (root, Debian)
 	@tests/clusters/slurm-up
 	@tests/clusters/sge-up
+	@tests/clusters/disk-up >/dev/null
 
 clusters-down: ## stop both
 	@tests/clusters/slurm-down
 	@tests/clusters/sge-down
+	@tests/clusters/disk-down -a
 
 clean: ## remove .venv and all that tools leave behind
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -194,8 +194,17 @@ def test_options_stand_in_files_as_in_programs(
 ) -> None:
     """The same words, the same values."""
     monkeypatch.setenv("HOME", "/home/somebody")
-    world.write("user", f"{option} = {toml(given)}\n")
+    first = config.options.AT_MOST.get(option)
+    needed = f'{first} = "1M"\n' if first == "memory" else f'{first} = "1s"\n' if first else ""
+    world.write("user", f"{needed}{option} = {toml(given)}\n")
     assert getattr(world.options("sge"), option) == held
+
+
+def test_what_is_wrong_with_a_most_names_its_place(world: World) -> None:
+    """The value may be in order, but not beside the other one."""
+    file = world.write("user", 'time = "2h"\nmax_time = "1h"\n')
+    with pytest.raises(ValueError, match=f"{file}: max_time must not be less than time"):
+        world.options("sge")
 
 
 def test_text_of_several_lines_is_that_many_lines(world: World) -> None:

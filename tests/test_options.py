@@ -44,8 +44,10 @@ RIGHT: list[tuple[str, Any, Any]] = [
     ("queue", Queue.LONG, "long"),
     ("time", "1h30m", 5400.0),
     ("time", timedelta(minutes=1), 60.0),
+    ("max_time", "2h", 7200.0),
     ("memory", "4G", 4 << 30),
     ("memory", numpy.int64(5 << 20), 5 << 20),
+    ("max_memory", "8G", 8 << 30),
     ("cpus", 4, 4),
     ("cpus", numpy.int32(4), 4),
     ("gpus", 2, 2),
@@ -90,7 +92,9 @@ WRONG_TYPE: list[tuple[str, Any]] = [
     *[("name", value) for value in (3, b"a")],
     *[("queue", value) for value in (3, b"long", ["long"], Path("long"))],
     *[("time", value) for value in (True, b"1h", ["1h"], 1j, numpy.array([1.5]))],
+    ("max_time", b"1h"),
     *[("memory", value) for value in (True, b"4G", timedelta(1))],
+    ("max_memory", None),
     *[("cpus", value) for value in ("2", 2.0, numpy.False_)],
     ("gpus", "1"),
     ("account", 7),
@@ -160,6 +164,8 @@ WRONG_VALUE: list[tuple[str, Any, str]] = [
     ("template", "", "template='' must not be empty"),
     ("linger", -1, "linger=-1 is no span of time"),
     ("start_timeout", 0, "start_timeout=0 is no span of time"),
+    ("max_time", 0, "max_time=0 is no span of time"),
+    ("max_memory", 4, "max_memory=4 is 4 bytes, too little for any worker"),
     ("orphan_timeout", float("nan"), "orphan_timeout=nan is no span of time"),
     ("retries", -1, "retries=-1 must be at least 0"),
     ("scheduler_interval", 0, "scheduler_interval=0 is no span of time"),
@@ -416,6 +422,8 @@ FROM_TEXT: list[tuple[str, str, Any]] = [
     ("template", "mine.j2", "mine.j2"),
     ("linger", "0", 0.0),
     ("start_timeout", "1h", 3600.0),
+    ("max_time", "6h", 21600.0),
+    ("max_memory", "32G", 32 << 30),
     ("orphan_timeout", "1h", 3600.0),
     ("retries", "0", 0),
     ("scheduler_interval", "2.5", 2.5),
@@ -423,6 +431,26 @@ FROM_TEXT: list[tuple[str, str, Any]] = [
     ("on_change", "refuse", "refuse"),
     ("progress", "YES", True),
 ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_time": 60}, "max_time says .* at most .* give time as well"),
+        ({"max_memory": "4G"}, "max_memory says .* at most .* give memory as well"),
+        ({"time": 120, "max_time": 60}, "max_time must not be less than time: 60.0 < 120.0"),
+        ({"memory": "4G", "max_memory": "3G"}, "max_memory must not be less than memory"),
+    ],
+)
+def test_most_goes_with_what_is_asked_for_at_first(given: dict[str, Any], message: str) -> None:
+    """Doubling needs something to begin with, and does not make less of it."""
+    with pytest.raises(ValueError, match=message):
+        options(**given)
+
+
+def test_most_may_be_what_is_asked_for() -> None:
+    """Then nothing is ever raised."""
+    assert options(time=60, max_time=60).max_time == 60
 
 
 def test_every_option_can_be_given_as_text() -> None:

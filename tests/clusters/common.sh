@@ -4,6 +4,7 @@
 
 clusters=/var/lib/pypool-clusters
 tester=${PYPOOL_TEST_USER:-pypool-tester} # the ordinary user who runs the suites
+small_disk=$clusters/disk/$tester         # of 16 MiB, see disk-up
 
 # What an environment must hold for the commands to reach our cluster and no other.
 slurm_environment="SLURM_CONF=$clusters/slurm/slurm.conf"
