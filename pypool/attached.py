@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 from pypool.engine.calls import Call
 from pypool.engine.outcomes import Outcomes
+from pypool.engine.runs.named import COMPLETE
 from pypool.engine.runs.recovery import OldBatch, OldCall, read_run
 from pypool.errors import NoResultError
 from pypool.rundir import names, records
 from pypool.rundir.batch import MAP
 from pypool.rundir.mailbox import FileReader
 from pypool.rundir.messages import ERROR, UNPICKLABLE, outcomes
-from pypool.rundir.run import RunDirectory, check_parents
+from pypool.rundir.run import RunDirectory, check_parents, unusable
 
 READ_AGAIN = 1.0
 """So old may be what was read of a run that has not ended."""
@@ -160,8 +161,11 @@ class AttachedRun:
     def _read(self) -> None:
         """All that there is on disk."""
         began = time.monotonic()
-        self._heads = _heads(self._run)  # before: what they tell of is in a mailbox, or removed
-        self._old = read_run(self._run)
+        try:
+            self._heads = _heads(self._run)  # before: what they tell of is in a mailbox, or removed
+            self._old = read_run(self._run)
+        except OSError as error:
+            raise unusable(self.path, error) from error
         now = time.monotonic()
         self._next_at = now + max(READ_AGAIN, READ_SHARE * (now - began))
 
@@ -256,6 +260,11 @@ class AttachedCall:
         what = f"{call.task(index)} in {attached.path}"
         if found and _outcome(attached._heads, *found) is not None:
             keep = attached._run.info.get("keep")
+            if keep == "all" or (attached._run.named and attached._old.ended != COMPLETE):
+                raise NoResultError(
+                    f"{what} is done, but its result cannot be read: what its agent has written "
+                    "is damaged or gone."
+                )
             raise NoResultError(
                 f"{what} is done, but its result was removed when the program had it "
                 f'(keep="{keep}"). keep="all" would have kept it.'

@@ -194,6 +194,12 @@ def _say_what_is_there(run: RunDirectory, old: OldRun) -> None:
         old.answers,
         held,
     )
+    if old.damaged:
+        log.warning(
+            "%d bytes of its journal and outboxes are damaged and were passed over: what stood "
+            "there is computed again",
+            old.damaged,
+        )
 
 
 def _size_of_beat(path: str) -> int:

@@ -218,6 +218,8 @@ class OldRun:
         The highest number of a share or of a request to return work.
     is_others : bool
         Its workers are of no use for whoever resumes it.
+    damaged : int
+        Bytes of journal and outboxes that could not be read, though something valid lies behind.
     """
 
     lives: int = 0
@@ -229,6 +231,7 @@ class OldRun:
     elements: dict[str, OldElement] = field(default_factory=dict)
     requests: int = 0
     is_others: bool = False
+    damaged: int = 0
 
     @property
     def answers(self) -> int:
@@ -250,8 +253,10 @@ def read_run(run: RunDirectory, results: bool = True) -> OldRun:
         If a file cannot be read. One that is gone is passed over: it has been removed.
     """
     old = OldRun()
-    for record in _all(FileReader(run.open_file, names.JOURNAL, run.mark)):
+    journal = FileReader(run.open_file, names.JOURNAL, run.mark)
+    for record in _all(journal):
         _take_journal(old, record)
+    old.damaged = journal.scanner.skipped
     for submission in old.submissions.values() if results else ():
         for index in range(submission.elements):
             directory = names.element(submission.token, index)
@@ -261,6 +266,7 @@ def read_run(run: RunDirectory, results: bool = True) -> OldRun:
                 OutboxReader(run.open_file, directory, run.mark),
             )
             _read_mail(old, element, run)
+            old.damaged += element.outbox.scanner.skipped
             old.elements[element.key] = element
     return old
 
