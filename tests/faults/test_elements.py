@@ -176,6 +176,7 @@ def test_requeued(cluster: Cluster, noticed: Noticed) -> None:
 
 
 @failure("An element is requeued")
+@takes_long(300)
 @on_own("sge")
 def test_rescheduled(cluster: Cluster, noticed: Noticed) -> None:
     """Though the script asks for none, somebody allows it and does it."""
