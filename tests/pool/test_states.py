@@ -1,5 +1,6 @@
 """From open over closed to terminated: what a pool allows in each state."""
 
+import gc
 import pickle
 import threading
 from collections.abc import Callable
@@ -169,6 +170,7 @@ def test_errors_are_runtime_errors() -> None:
 def test_nothing_piles_up(make_pool: MakePool) -> None:
     """Twenty pools one after the other leave no descriptor open and no thread running."""
     make_pool().terminate()
+    gc.collect()  # of what other tests have left, nothing is to go in between
     before = (tasks.count_of("/proc/self/fd"), threading.active_count())
     for _ in range(20):
         with make_pool(processes=1) as pool:
