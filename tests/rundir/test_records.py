@@ -186,7 +186,8 @@ def test_missing_bytes(contents: list[bytes], data: st.DataObject) -> None:
     losses = [untouched(frames, *each) for each in same_loss(whole, first, last)]
     fine = [all(flags) for flags in zip(*losses, strict=True)]
     assert in_order(kept(written, fine), found)
-    assert done == len(whole) - (last - first)
+    if fine[-1]:  # else the last one may not be whole yet
+        assert done == len(whole) - (last - first)
     assert scanner.skipped == done - sum(map(len, framed(found)))
     assert bool(scanner.damaged) == bool(scanner.skipped)
 
