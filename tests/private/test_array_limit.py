@@ -50,7 +50,7 @@ def test_more_workers_than_an_array_may_have(
     with pypool.slurm.Pool(8, work_dir=tmp_path / "work") as pool:
         handle = pool.map_async(lambda index: meet(str(place), index, 8), range(8))
         found = handle.get(PATIENCE)
-    assert sizes(found) == [3, 3, 2]
+    assert sorted(sizes(found)) == [2, 3, 3]  # which sbatch is served first is open
     assert {int(index) for _, index in found} == {0, 1, 2}
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == ["slurm takes at most 3 elements in one array: several arrays are submitted"]
