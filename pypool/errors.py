@@ -34,6 +34,8 @@ class SubmitError(PoolError):
         It has not, but the same may work later.
     too_many : bool
         It may take an array with fewer elements.
+    unknown : bool
+        Nobody knows these words: it looks like a refusal, and the queue is asked whether it is one.
     words : str
         What it said, on one line.
     """
@@ -41,6 +43,7 @@ class SubmitError(PoolError):
     unclear = False
     temporary = False
     too_many = False
+    unknown = False
     words = ""
 
 

@@ -365,10 +365,15 @@ class Scheduler(ABC):
         """
 
     @abstractmethod
-    def find(self, token: str) -> Pending[list[str]]:
+    def find(self, token: str, queued_only: bool = False) -> Pending[list[str]]:
         """The ids of all jobs that were submitted with this token, the oldest first.
 
         Raises CommandError if that cannot be known now.
+
+        Parameters
+        ----------
+        queued_only : bool
+            What has left the queue does not matter: to look for that may cost a lot.
         """
 
     @abstractmethod

@@ -68,9 +68,12 @@ class Sge(Scheduler):
             argv, environment, lambda done: output.read_submission(done, script, elements)
         )
 
-    def find(self, token: str) -> Pending[list[str]]:
+    def find(self, token: str, queued_only: bool = False) -> Pending[list[str]]:
         """In the queue, and in the accounts: what has ended is in the latter only."""
         name = self.job_name(token)
+        listed = Command(_qstat(), clean_environment(), lambda done: output.read_found(done, name))
+        if queued_only:
+            return listed
 
         def look_back(jobs: list[str]) -> Pending[list[str]]:
             argv = ["qacct", "-j", name]
@@ -79,7 +82,6 @@ class Sge(Scheduler):
             )
             return Mapped(accounted, lambda more: sorted({*jobs, *more}, key=int))
 
-        listed = Command(_qstat(), clean_environment(), lambda done: output.read_found(done, name))
         return Then(listed, look_back)
 
     def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:

@@ -121,6 +121,7 @@ def _classify(error: SubmitError, done: Completed) -> None:
     later = bool(done.not_run) or done.code == TRY_LATER or _says(done, TEMPORARY)
     error.temporary = not error.unclear and later
     error.too_many = not error.unclear and _says(done, TOO_MANY)
+    error.unknown = not (done.not_run or error.unclear or error.temporary or error.too_many)
 
 
 def _says(done: Completed, texts: tuple[str, ...]) -> bool:

@@ -71,7 +71,7 @@ class Shell(Scheduler):
         self._elements |= {(token, index): process for index, process in enumerate(started)}
         return Answered(token)
 
-    def find(self, token: str) -> Pending[list[str]]:
+    def find(self, token: str, queued_only: bool = False) -> Pending[list[str]]:
         return Answered([token] if (token, 0) in self._elements else [])
 
     def queue(self, jobs: list[str]) -> Pending[dict[Element, ElementState]]:

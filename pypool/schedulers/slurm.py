@@ -57,7 +57,7 @@ class Slurm(Scheduler):
         ]
         return Command(argv, self.environment(), lambda done: output.read_submission(done, script))
 
-    def find(self, token: str) -> Pending[list[str]]:
+    def find(self, token: str, queued_only: bool = False) -> Pending[list[str]]:
         name = f"--name={self.job_name(token)}"
         argv = ["squeue", "--noheader", "--states=all", name, "--format=%F"]
         return Command(argv, clean_environment(), output.read_found)

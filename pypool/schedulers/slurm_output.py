@@ -98,6 +98,7 @@ def _classify(error: SubmitError, done: Completed) -> None:
     error.unclear = killed or done.code == 0 or _says(done, UNCLEAR)
     error.temporary = not error.unclear and (bool(done.not_run) or _says(done, TEMPORARY))
     error.too_many = not error.unclear and _says(done, TOO_MANY)
+    error.unknown = not (done.not_run or error.unclear or error.temporary or error.too_many)
 
 
 def _says(done: Completed, texts: tuple[str, ...]) -> bool:

@@ -128,7 +128,7 @@ class Fake(Scheduler):
     def advice(self, state: ElementState, job: str) -> str:
         return f"Release {job}." if state.reason == "Held" else ""
 
-    def find(self, token: str) -> Pending[list[str]]:
+    def find(self, token: str, queued_only: bool = False) -> Pending[list[str]]:
         self.finds.append(token)
         return self.found
 

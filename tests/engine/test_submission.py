@@ -27,11 +27,8 @@ from pypool.options import Options
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import OutboxReader
 from pypool.rundir.run import RunDirectory
-from pypool.schedulers import slurm
-from pypool.schedulers.base import (
-    CommandError,
-    Pending,
-)
+from pypool.schedulers import sge, slurm
+from pypool.schedulers.base import Answered, CommandError, Pending, Scheduler
 
 from .cluster import (
     OUT_OF_MEMORY,
@@ -232,6 +229,67 @@ def test_what_may_have_worked_keeps_its_directories(cluster: Cluster) -> None:
     (news,) = cluster.advance(19.0)
     assert isinstance(news, Refused)
     assert (Path(cluster.run.path) / names.element(token, 0)).is_dir()
+
+
+# ---- a refusal in words that nobody knows
+
+
+def test_a_refusal_in_unknown_words_is_believed_if_the_queue_has_nothing(cluster: Cluster) -> None:
+    """It is asked once, and nothing is submitted again."""
+    token = cluster.submit(1, job=None)
+    error = failed("invalid partition", unknown=True)
+    cluster.answer(error)
+    assert cluster.advance(0.0, asks=False) == []
+    assert cluster.scheduler.finds == [token]
+    assert cluster.elements.waits_for_command
+    cluster.scheduler.found.answer = []
+    assert cluster.advance(0.1, asks=False) == [Refused([f"{token}/0"], error)]
+    assert len(cluster.scheduler.submissions) == 1
+
+
+def test_what_was_taken_though_the_words_said_otherwise_is_ours(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job that the queue has is adopted; a line says what the command said."""
+    token = cluster.submit(1, job=None)
+    cluster.answer(failed("free(): corrupted pointer", unknown=True))
+    cluster.advance(0.0, asks=False)
+    cluster.scheduler.found.answer = ["7"]
+    assert cluster.advance(0.1, asks=False) == []
+    assert cluster.look(10.1, {("7", 0): RUNNING}) == [Listed({f"{token}/0": "running"})]
+    assert len(cluster.scheduler.submissions) == 1
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "fake has taken the array, though its command said: free(): corrupted pointer"
+
+
+def test_a_refusal_in_unknown_words_waits_for_an_answer(cluster: Cluster) -> None:
+    """As long as the queue says nothing it is neither believed nor submitted again."""
+    token = cluster.submit(1, job=None)
+    error = failed("invalid partition", unknown=True)
+    cluster.answer(error)
+    for now in range(300):
+        before = len(cluster.scheduler.finds)
+        assert cluster.advance(float(now), asks=False) == []
+        if len(cluster.scheduler.finds) > before:
+            cluster.scheduler.found.answer = CommandError("squeue: connect failure")
+    cluster.advance(400.0, asks=False)
+    cluster.scheduler.found.answer = []
+    assert cluster.advance(401.0, asks=False) == [Refused([f"{token}/0"], error)]
+    assert len(cluster.scheduler.submissions) == 1
+
+
+def test_an_array_that_comes_after_its_refusal_is_cancelled_at_the_end(cluster: Cluster) -> None:
+    """Its token is asked for once more; agents that come meanwhile find their place."""
+    token = cluster.submit(1, job=None)
+    cluster.answer(failed("invalid partition", unknown=True))
+    cluster.advance(0.0, asks=False)
+    cluster.scheduler.found.answer = []
+    cluster.advance(0.1, asks=False)
+    assert (Path(cluster.run.path) / names.element(token, 0)).is_dir()
+    cluster.scheduler.found = Answered(["7"])
+    cluster.scheduler.queued = {("7", 0): PENDING}
+    cluster.elements.end([], at_once=True)
+    assert cluster.scheduler.waiting_cancelled == [[("7", 0)]]
 
 
 # ---- fewer elements
@@ -641,34 +699,40 @@ def test_an_array_that_was_never_submitted_is_over(cluster: Cluster) -> None:
 
 # ---- a real one
 
-NOT_REACHED = "Unable to contact slurm controller (connect failure)"
-TIMED_OUT = "Socket timed out on send/recv operation"
+FAILED = "sbatch: error: Batch job submission failed: "
+NOT_REACHED = FAILED + "Unable to contact slurm controller (connect failure)"
+TIMED_OUT = FAILED + "Socket timed out on send/recv operation"
+UNHEARD_OF = "free(): corrupted pointer"
 
 
 class Wrapped:
-    """Slurm behind an `sbatch` that fails the first time, and elements that run on it."""
+    """A scheduler whose submission fails the first time, and elements that run on it."""
 
-    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, place: Path, scheduler: Scheduler, command: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.place = place
+        self.command = command
         self.run = RunDirectory.create(str(place), {})
-        script = f"#!/bin/bash\n#SBATCH --output='{self.run.path}/scheduler/%A_%a.out'\nsleep 100\n"
+        logs = f"{self.run.path}/scheduler/"
+        script = f"#!/bin/bash\n#SBATCH --output='{logs}%A_%a.out'\n#$ -j y -o {logs}\nsleep 100\n"
         self.run.write(names.JOB_SCRIPT, [script.encode()])
         monkeypatch.setenv("PATH", f"{place}/bin:{os.environ['PATH']}")
         options = Options(processes=2, work_dir=str(place), scheduler_interval=0.5)
         journal = Journal(self.run, now=0.0)
-        self.elements = ClusterElements(self.run, slurm.Slurm(), options, journal)
+        self.elements = ClusterElements(self.run, scheduler, options, journal)
 
     def fails_once(self, words: str, works: bool) -> None:
         """With these words; with `works`, after it has submitted the job all the same."""
-        real = shutil.which("sbatch")
+        real = shutil.which(self.command)
         submits = f'{real} "$@" >/dev/null; ' if works else ""
         (self.place / "bin").mkdir()
-        wrapper = self.place / "bin" / "sbatch"
+        wrapper = self.place / "bin" / self.command
         wrapper.write_text(
             "#!/bin/bash\n"
             f"echo >>{self.place}/calls\n"
             f"if mkdir {self.place}/once 2>/dev/null; then {submits}"
-            f"echo 'sbatch: error: Batch job submission failed: {words}' >&2; exit 1; fi\n"
+            f"echo '{words}' >&2; exit 1; fi\n"
             f'exec {real} "$@"\n'
         )
         wrapper.chmod(0o755)
@@ -695,7 +759,15 @@ class Wrapped:
 def wrapped(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wrapped]:
     monkeypatch.setattr(away, "FIRST_PAUSE", 1.0)
     monkeypatch.setattr(asking, "BETWEEN_EMPTY_ANSWERS", 2.0)
-    made = Wrapped(shared_home, monkeypatch)
+    made = Wrapped(shared_home, slurm.Slurm(), "sbatch", monkeypatch)
+    yield made
+    made.elements.end([], at_once=True)
+    made.run.close()
+
+
+@pytest.fixture
+def wrapped_sge(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wrapped]:
+    made = Wrapped(shared_home, sge.Sge(), "qsub", monkeypatch)
     yield made
     made.elements.end([], at_once=True)
     made.run.close()
@@ -704,7 +776,7 @@ def wrapped(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wrap
 @pytest.mark.slurm
 @pytest.mark.parametrize(
     ("words", "works", "calls"),
-    [(NOT_REACHED, False, 2), (TIMED_OUT, False, 2), (TIMED_OUT, True, 1)],
+    [(NOT_REACHED, False, 2), (TIMED_OUT, False, 2), (TIMED_OUT, True, 1), (UNHEARD_OF, True, 1)],
 )
 def test_an_sbatch_that_fails_once_does_no_harm(
     wrapped: Wrapped, words: str, works: bool, calls: int
@@ -714,6 +786,31 @@ def test_an_sbatch_that_fails_once_does_no_harm(
     wrapped.elements.submit(2, time.monotonic())
     wrapped.until_listed()
     assert wrapped.calls == calls
+
+
+@pytest.mark.sge
+def test_a_qsub_that_has_worked_is_believed_to_have_whatever_it_says(wrapped_sge: Wrapped) -> None:
+    """The queue has its array: it is adopted, not forgotten, nor submitted again."""
+    wrapped_sge.fails_once(UNHEARD_OF, works=True)
+    wrapped_sge.elements.submit(2, time.monotonic())
+    wrapped_sge.until_listed()
+    assert wrapped_sge.calls == 1
+
+
+@pytest.mark.sge
+def test_a_qsub_that_has_not_worked_is_a_refusal(wrapped_sge: Wrapped) -> None:
+    """As soon as the queue has been asked, and once."""
+    wrapped_sge.fails_once(UNHEARD_OF, works=False)
+    wrapped_sge.elements.submit(2, time.monotonic())
+    news: list[News] = []
+    deadline = time.monotonic() + 30
+    while not news and time.monotonic() < deadline:
+        news += wrapped_sge.elements.advance(time.monotonic(), asks=True)
+        time.sleep(0.02)
+    (refused,) = news
+    assert isinstance(refused, Refused)
+    assert UNHEARD_OF in str(refused.error)
+    assert wrapped_sge.calls == 1
 
 
 @pytest.mark.slurm

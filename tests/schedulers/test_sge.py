@@ -137,7 +137,8 @@ def refusal(stderr: str, code: int | None = 1, not_run: int = 0) -> SubmitError:
 
 
 def kind(error: SubmitError) -> list[str]:
-    return [name for name in ("temporary", "unclear", "too_many") if getattr(error, name)]
+    names = ("temporary", "unclear", "too_many", "unknown")
+    return [name for name in names if getattr(error, name)]
 
 
 TO_QMASTER = 'unable to send message to qmaster using port 6444 on host "localhost": '
@@ -157,6 +158,7 @@ LOST = (
     "Unable to run job: failed receiving gdi request response for mid=1 "
     "(can't find connection).\nExiting.\n"
 )
+UNKNOWN = ["unknown"]
 KINDS = [
     (25, REJECTED + "only 5 jobs are allowed per user (current job count: 5)", ["temporary"]),
     (25, REJECTED + "only 2 jobs are allowed per cluster", ["temporary"]),
@@ -172,18 +174,18 @@ KINDS = [
     (1, LOST, ["unclear"]),
     (1, f"Unable to run job: {TO_QMASTER}got send error\nExiting.\n", ["unclear"]),
     (1, REJECTED + "you tried to submit a job with more than 75000 tasks", ["too_many"]),
-    (1, UNKNOWN_QUEUE, []),
+    (1, UNKNOWN_QUEUE, UNKNOWN),
     (1, NOT_ALLOWED, []),
-    (1, 'Unable to run job: denied: host "localhost" is not a submit host\nExiting.\n', []),
-    (1, 'Unable to run job: unknown resource "nosuch"\nExiting.\n', []),
-    (2, 'qsub: invalid option argument "--nosuch"\n', []),
-    (7, "qsub: Numerical value invalid!\n", []),
+    (1, 'Unable to run job: denied: host "localhost" is not a submit host\nExiting.\n', UNKNOWN),
+    (1, 'Unable to run job: unknown resource "nosuch"\nExiting.\n', UNKNOWN),
+    (2, 'qsub: invalid option argument "--nosuch"\n', UNKNOWN),
+    (7, "qsub: Numerical value invalid!\n", UNKNOWN),
 ]
 
 
 @pytest.mark.parametrize(("code", "stderr", "kinds"), KINDS)
 def test_failures_are_told_apart(code: int, stderr: str, kinds: list[str]) -> None:
-    """What may work later, what may have worked, what may work with fewer elements."""
+    """What may work later, may have worked, may work with fewer elements; and all else."""
     assert kind(refusal(stderr, code)) == kinds
 
 

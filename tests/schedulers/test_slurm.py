@@ -134,7 +134,8 @@ def refusal(stderr: str, code: int | None = 1, not_run: int = 0) -> SubmitError:
 
 
 def kind(error: SubmitError) -> list[str]:
-    return [name for name in ("temporary", "unclear", "too_many") if getattr(error, name)]
+    names = ("temporary", "unclear", "too_many", "unknown")
+    return [name for name in names if getattr(error, name)]
 
 
 FAILED = "sbatch: error: Batch job submission failed: "
@@ -147,15 +148,15 @@ KINDS = [
     ("sbatch: error: QOSMaxSubmitJobPerUserLimit", ["too_many"]),
     ("sbatch: error: AssocMaxSubmitJobLimit", ["too_many"]),
     (FAILED + "Job violates accounting/QOS policy (job submit limit, ...)", ["too_many"]),
-    (FAILED + "Invalid partition name specified", []),
-    ("sbatch: unrecognized option '--nonsense'", []),
-    ("sbatch: error: Memory specification can not be satisfied", []),
+    (FAILED + "Invalid partition name specified", ["unknown"]),
+    ("sbatch: unrecognized option '--nonsense'", ["unknown"]),
+    ("sbatch: error: Memory specification can not be satisfied", ["unknown"]),
 ]
 
 
 @pytest.mark.parametrize(("stderr", "kinds"), KINDS)
 def test_failures_are_told_apart(stderr: str, kinds: list[str]) -> None:
-    """What may work later, what may have worked, what may work with fewer elements."""
+    """What may work later, may have worked, may work with fewer elements; and all else."""
     assert kind(refusal(stderr + "\n")) == kinds
 
 

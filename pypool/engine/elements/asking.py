@@ -1,16 +1,20 @@
 """Asking the scheduler for one array, and asking again where that makes sense.
 
-What is refused for good is an end. If the scheduler cannot be reached, the same submission is
-tried again later. If it may have taken the array although its command failed, the queue is asked
-for the token first: twice nothing there, some time apart, before anything is submitted again.
-Even then the first array may turn up later, see `doubles`.
+What is refused for good is an end: in words that nobody knows it is believed once the queue does
+not have the token. If the scheduler cannot be reached, the same submission is tried again later.
+If it may have taken the array although its command failed, the queue is asked for the token first:
+twice nothing there, some time apart, before anything is submitted again. Even then the first array
+may turn up later, see `doubles`.
 """
 
+import logging
 from collections.abc import Collection
 
 from pypool.engine.elements.away import Away, Pauses, Seldom
 from pypool.errors import PoolError, SubmitError
 from pypool.schedulers.base import Pending, Scheduler, wait
+
+log = logging.getLogger("pypool")
 
 BETWEEN_EMPTY_ANSWERS = 10.0
 EMPTY_ANSWERS = 2
@@ -64,6 +68,7 @@ class Asking:
         self._pauses = Pauses()
         self._empty_answers = 0
         self._refused_nodes = Seldom()
+        self._refusal: SubmitError | None = None
         self.in_doubt = self.ever_in_doubt = not submits
         self.may_be_double = False
         if submits:
@@ -95,10 +100,14 @@ class Asking:
         if self._finding is not None:
             return self._take_found(self._finding, now)
         if now >= self._next_at and self.in_doubt:
-            self._finding = self._scheduler.find(self._token)
+            self._finding = self._find()
         elif now >= self._next_at:
             self._submit()
         return []
+
+    def _find(self) -> Pending[list[str]]:
+        """What was refused has had no time to run and end."""
+        return self._scheduler.find(self._token, queued_only=self._refusal is not None)
 
     def _take_answer(self, submitting: Pending[str], now: float) -> list[str]:
         if not submitting.done():
@@ -112,13 +121,20 @@ class Asking:
                 self.ever_in_doubt |= error.unclear
                 self._empty_answers = 0
                 self._wait(now, error.words or str(error), str(error))
-            elif self._avoid and not error.too_many:
-                self._go_without_choice(now, error)
+            elif error.unknown:
+                self._refusal = error
+                self.in_doubt = self.ever_in_doubt = True
+                self._finding = self._find()
             else:
-                raise
+                self._take_refusal(error, now)
             return []
         self._away.answered(now)
         return [job]
+
+    def _take_refusal(self, error: SubmitError, now: float) -> None:
+        if not self._avoid or error.too_many:
+            raise error
+        self._go_without_choice(now, error)
 
     def _go_without_choice(self, now: float, error: SubmitError) -> None:
         """With nodes that are to be left out it is refused, so that they are not left out."""
@@ -143,13 +159,28 @@ class Asking:
             self._wait(now, getattr(error, "words", "") or str(error), str(error))
             return []
         self._away.answered(now)
-        if not jobs:
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            self._take_second_opinion(refusal, jobs, now)
+        elif not jobs:
             self._empty_answers += 1
             if self._empty_answers >= EMPTY_ANSWERS and not self._submits:
                 raise NeverSubmitted(f"{self._scheduler.name} does not know {self._token}")
             self.in_doubt = self._empty_answers < EMPTY_ANSWERS
             self._next_at = now + (BETWEEN_EMPTY_ANSWERS if self.in_doubt else 0.0)
         return jobs
+
+    def _take_second_opinion(self, refusal: SubmitError, jobs: list[str], now: float) -> None:
+        """What the queue says of an array that seems to have been refused."""
+        if jobs:
+            log.warning(
+                "%s has taken the array, though its command said: %s",
+                self._scheduler.name,
+                refusal.words or str(refusal),
+            )
+            return
+        self.in_doubt = False
+        self._take_refusal(refusal, now)
 
     def _wait(self, now: float, words: str, told: str) -> None:
         pause = self._pauses.next()
@@ -164,10 +195,10 @@ class Asking:
                 self.in_doubt = job is None
                 return [] if job is None else [job]
         except SubmitError as error:
-            self.in_doubt = error.unclear
+            self.in_doubt = error.unclear or error.unknown
         if not self.in_doubt:
             return []
         try:
-            return wait(self._finding or self._scheduler.find(self._token), patience) or []
+            return wait(self._finding or self._find(), patience) or []
         except PoolError:
             return []

@@ -61,7 +61,7 @@ class LastLook:
 
     def _is_clean(self, deadline: float) -> bool:
         for token in self._tokens:
-            self._jobs |= set(_answer(self._scheduler.find(token), deadline))
+            self._jobs |= set(_answer(self._scheduler.find(token, queued_only=True), deadline))
         if not self._jobs:
             return True
         states = _answer(self._scheduler.queue(sorted(self._jobs)), deadline)
