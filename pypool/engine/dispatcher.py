@@ -119,9 +119,11 @@ class Dispatcher:
 
     def _open_driver_file(self) -> FileWriter:
         run = self._run
-        if run.life == 1:
-            return FileWriter(run.open_file, names.DRIVER, run.mark)
-        return FileWriter.resume(run.open_file, names.DRIVER, run.mark, run.life)
+        if run.life > 1:
+            with suppress(FileNotFoundError):  # somebody has tidied up; what it said is old
+                return FileWriter.resume(run.open_file, names.DRIVER, run.mark, run.life)
+            run.make_file(names.DRIVER)
+        return FileWriter(run.open_file, names.DRIVER, run.mark, run.life)
 
     # -- for the callers' threads: without a lock, for a signal handler that comes in between may
     #    wait for the thread, and the thread would wait for the lock

@@ -269,6 +269,11 @@ class OutboxReader:
         self.scanner = self._file.scanner
 
     @property
+    def name(self) -> str:
+        """The part that is being read."""
+        return self._file.name
+
+    @property
     def position(self) -> tuple[int, int]:
         """Part and offset up to which everything has been read."""
         return self.part, self._file.offset

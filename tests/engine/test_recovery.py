@@ -110,8 +110,16 @@ def test_files_that_were_removed_are_passed_over(run: RunDirectory) -> None:
     Path(run.path, names.inbox(ELEMENT)).unlink()
     found = element(run)
     assert found.said_hello
+    assert found.left
     Path(run.path, names.outbox(ELEMENT, 1)).unlink()
     assert not element(run).said_hello
+
+
+def test_an_agent_without_mailboxes_has_left(run: RunDirectory) -> None:
+    """Nobody can be spoken with there: what it had in hand is somebody else's."""
+    assert not element(run).left
+    Path(run.path, names.outbox(ELEMENT, 1)).unlink()
+    assert element(run).left
 
 
 def test_the_last_life_counts(run: RunDirectory) -> None:

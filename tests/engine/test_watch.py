@@ -405,6 +405,18 @@ def test_an_early_end_has_words(cluster: Cluster) -> None:
     )
 
 
+def test_a_script_that_ends_well_without_an_agent_is_told_of(cluster: Cluster) -> None:
+    """Only if it has never begun: later it may be the agent's end."""
+    cluster.submit(2)
+    token = cluster.scheduler.submissions[0][1]
+    hello(cluster, token, 1, "7", 1.0)
+    state = ElementState("ended", "completed", code="0:0")
+    ends = cluster.look(10.0, {("7", 0): state, ("7", 1): state})
+    words = {end.key: end.words for end in ends if isinstance(end, Ended)}
+    assert "look for an `exit` in setup=" in words[f"{token}/0"]
+    assert "likely" not in words.get(f"{token}/1", "")
+
+
 def test_memory_is_told_by_the_log(cluster: Cluster) -> None:
     """Where the scheduler says no more than that it failed."""
     token = cluster.submit(1)

@@ -83,6 +83,21 @@ def test_what_is_done_is_not_done_again(driver: Driver) -> None:
 
 
 @on_shell
+def test_a_run_whose_small_files_are_gone_is_resumed(driver: Driver) -> None:
+    """A scratch disk is purged: what is done is not done again for want of a mailbox."""
+    text = program(driver, TWENTY + "\n    if not os.path.exists('twice'): raise SystemError")
+    driver.start(text).communicate()
+    (run(driver) / names.DRIVER).unlink()
+    inboxes = list(run(driver).glob("elements/*/*/inbox"))
+    assert inboxes
+    for inbox in inboxes:
+        inbox.unlink()
+    driver.file("twice").touch()
+    assert driver.run(text) == f"{RIGHT}\n"
+    assert begun(driver) == once()
+
+
+@on_shell
 def test_every_way_to_call_is_taken_up_again(driver: Driver) -> None:
     """starmap, imap, imap_unordered, apply and apply_async; each call has its number."""
     text = program(

@@ -176,6 +176,16 @@ def test_an_interpreter_that_is_missing_there_is_an_error(
         pool.map_async(tasks.square, [1]).get(200)
 
 
+@on_slurm
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_script_that_ends_before_it_begins_is_an_error(make_pool: MakePool) -> None:
+    """It ends well, as far as the scheduler knows; the likely cause is said."""
+    pool = make_pool(processes=1, setup="exit 0")
+    with pytest.raises(pypool.AgentStartError, match="look for an `exit` in setup="):
+        pool.map_async(tasks.square, [1]).get(200)
+
+
 # ---- the environment
 
 

@@ -14,6 +14,11 @@ log = logging.getLogger("pypool")
 ENDS_OF_A_BAD_NODE = 2
 """So many elements ended early on a node before it is left out."""
 
+NEVER_STARTED = (
+    "the job script ended well without having started pypool: look for an `exit` in setup=, and in "
+    "a template of your own for the line that starts it"
+)
+
 LOG_BYTES = 64 << 10
 LOG_LINES = 20
 PATIENCE = 5.0
@@ -53,6 +58,8 @@ class Ends:
     def take(self, job: str, index: int, state: ElementState, early: bool) -> Cause:
         """An end, and what is likely to have caused it."""
         cause = self._scheduler.cause(state, self.log_tail(job, index))
+        if early and state.word == "completed" and not cause.likely:
+            cause = cause._replace(likely=NEVER_STARTED)
         if not cause.intruder:
             self._last = job, index, state, cause
             if early and state.node and not set(state.node) & set("[,"):

@@ -6,6 +6,7 @@ tasks, which elements were asked for, and what their agents hold. Nothing is wri
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ class OldElement:
     outbox : OutboxReader
         Stands behind the last record read: reading can go on.
     said_hello, left : bool
-        Its agent has begun; and has said its last word.
+        Its agent has begun; and has said its last word, or has no mailboxes any more.
     slots : int
         Its workers.
     host, job : str
@@ -383,6 +384,16 @@ def _read_mail(old: OldRun, element: OldElement, run: RunDirectory) -> None:
             element.was_dealt(record.key, Share.unpack(record.payload))
     for record in _all(element.outbox):
         _take_word(old, element, record)
+    if not (_is_there(run, inbox.name) and _is_there(run, element.outbox.name)):
+        element.left = True  # somebody has tidied up: nobody can be spoken with there
+
+
+def _is_there(run: RunDirectory, name: str) -> bool:
+    try:
+        os.close(run.open_file(name, os.O_RDONLY))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _take_word(old: OldRun, element: OldElement, record: Record) -> None:
