@@ -27,6 +27,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import cloudpickle
 
+from pypool.packing import OutOfBand
+
 State = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -270,8 +272,30 @@ def _top_level(obj: Any) -> str | None:
     return name if main_globals().get(name) is obj else None
 
 
-def dumps(obj: Any) -> bytes:
+class _Referring(ByValuePickler):
+    """Writes a number for each object whose identity is in the dictionary."""
+
+    def __init__(self, file: io.BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> None:
+        super().__init__(file, protocol=5, buffer_callback=buffers)
+        self._serials = serials
+        self.used: set[int] = set()
+
+    def persistent_id(self, obj: Any) -> int | None:
+        serial = self._serials.get(id(obj))
+        if serial is not None:
+            self.used.add(serial)
+        return serial
+
+
+def new_pickler(file: io.BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> pickle.Pickler:
+    """For `sharing`."""
+    if serials:
+        return _Referring(file, buffers, serials)
+    return ByValuePickler(file, protocol=5, buffer_callback=buffers)
+
+
+def dumps(obj: Any, buffers: OutOfBand | None = None) -> bytes:
     """Pickles with functions and classes by value where they cannot be imported."""
     with io.BytesIO() as file:
-        ByValuePickler(file, protocol=5).dump(obj)
+        ByValuePickler(file, protocol=5, buffer_callback=buffers).dump(obj)
         return file.getvalue()

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from io import BytesIO
+from itertools import chain
+
+from pypool.packing import HEAVY, OutOfBand, Packed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
+
+    from pypool.packing import Buffer
+    from pypool.sharing import Common, Sharing
 
 loads = pickle.loads
 
@@ -27,14 +34,32 @@ def dumps(obj: Any) -> bytes:
     Exception
         Whatever pickling raised: the object cannot be sent.
     """
+    return _dumps(obj, None)
+
+
+def pack(obj: Any, copies: bool = False) -> bytes | Packed:
+    """As `dumps`, but large buffers stay where they are and are written from there.
+
+    Parameters
+    ----------
+    copies : bool
+        They may be changed before that: they are copied now.
+    """
+    buffers = OutOfBand(copies)
+    return buffers.packed(_dumps(obj, buffers))
+
+
+def _dumps(obj: Any, buffers: OutOfBand | None) -> bytes:
     if not _by_value_wanted():
         try:
-            data = pickle.dumps(obj, 5)
+            data = pickle.dumps(obj, 5, buffer_callback=buffers)
         except Exception:
-            return _dumps_by_value(obj)
-        if b"__main__" not in data:
+            data = b""
+        if data and b"__main__" not in data:
             return data
-    return _dumps_by_value(obj)
+        if buffers is not None:
+            buffers.buffers.clear()
+    return _dumps_by_value(obj, buffers)
 
 
 class CannotPickle(Exception):
@@ -46,15 +71,15 @@ class CannotPickle(Exception):
         self.error = error
 
 
-def dumps_given(obj: Any, what: str) -> bytes:
-    """As `dumps`, but what goes wrong can be told from other errors, and says `what` it was.
+def pack_given(obj: Any, what: str, copies: bool = False) -> bytes | Packed:
+    """As `pack`, but what goes wrong can be told from other errors, and says `what` it was.
 
     Raises
     ------
     CannotPickle
     """
     try:
-        return dumps(obj)
+        return pack(obj, copies)
     except Exception as error:
         raise CannotPickle(error, what) from error
 
@@ -84,23 +109,102 @@ def _names(code: CodeType) -> list[str]:
     return [*code.co_names, *(name for each in inner for name in _names(each))]
 
 
-def dumps_items(items: Iterable[Any]) -> list[bytes]:
-    """Pickles each item on its own.
+def pack_items(items: Collection[Any]) -> tuple[list[bytes | Packed], Sequence[Common]]:
+    """Packs each item on its own; and once by itself what several of them have in common.
 
     Raises
     ------
     CannotPickle
         If one cannot be sent.
-    Exception
-        What `items` raises.
     """
-    pickled = []
-    for item in items:
+    packed: list[bytes | Packed] = []
+    coming = iter(items)
+    if not _by_value_wanted():
+        heavy = _pack_light(coming, packed)
+        if packed and b"__main__" in b"".join(packed):  # type: ignore[arg-type]  # all are bytes
+            _pack_again(items, packed)
+        if heavy is _END:
+            return packed, ()
+        coming = chain((heavy,), coming)
+    return packed, _pack_heavy(coming, packed)
+
+
+_END = object()
+
+
+def _pack_light(coming: Iterator[Any], packed: list[bytes | Packed]) -> Any:
+    """Packs items as long as that is easy. Gives the first one with which it is not, or _END."""
+    buffers = OutOfBand()
+    for item in coming:
         try:
-            pickled.append(dumps(item))
+            data = pickle.dumps(item, 5, buffer_callback=buffers)
+        except Exception:  # by value it may work
+            return item
+        if len(data) >= HEAVY or buffers.buffers:
+            return item
+        packed.append(data)
+    return _END
+
+
+def _pack_again(items: Iterable[Any], packed: list[bytes | Packed]) -> None:
+    """By value where something of `__main__` is meant."""
+    for index, (item, data) in enumerate(zip(items, packed, strict=False)):
+        if b"__main__" in data:  # type: ignore[operator]
+            packed[index] = pack_given(item, f"item {index}")
+
+
+def _pack_heavy(coming: Iterator[Any], packed: list[bytes | Packed]) -> Sequence[Common]:
+    """Packs the rest of the items. Gives what they have in common."""
+    shares = sharing()
+    item = next(coming, _END)
+    shares.look(item)
+    while item is not _END and not shares.in_vain:
+        upcoming = next(coming, _END)
+        if upcoming is not _END:
+            shares.look(upcoming)
+        try:
+            packed.append(shares.pack(item))
         except Exception as error:
-            raise CannotPickle(error, f"item {len(pickled)}") from error
-    return pickled
+            raise CannotPickle(error, f"item {len(packed)}") from error
+        item = upcoming
+    for each in chain(() if item is _END else (item,), coming):
+        packed.append(pack_given(each, f"item {len(packed)}"))
+    return shares.common
+
+
+def sharing(copies: bool = False) -> Sharing:
+    """What packs items that may have something in common."""
+    from pypool.sharing import Sharing
+
+    ways = [_new_by_value] if _by_value_wanted() else [_new_pickler, _new_by_value]
+    return Sharing(ways, copies)
+
+
+def _new_by_value(file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> pickle.Pickler:
+    from pypool.by_value import new_pickler
+
+    return new_pickler(file, buffers, serials)
+
+
+def _new_pickler(file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> pickle.Pickler:
+    if serials:
+        return _Referring(file, buffers, serials)
+    return pickle.Pickler(file, 5, buffer_callback=buffers)
+
+
+class _Referring(pickle.Pickler):
+    """Writes a number for each object whose identity is in the dictionary."""
+
+    def __init__(self, file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> None:
+        super().__init__(file, 5, buffer_callback=buffers)
+        self._serials = serials
+        self.used: set[int] = set()
+
+    def persistent_id(self, obj: Any) -> int | None:
+        serial = self._serials.get(id(obj))
+        if serial is not None:
+            self.used.add(serial)
+        return serial
 
 
 def dumps_result(obj: Any) -> bytes:
@@ -109,6 +213,17 @@ def dumps_result(obj: Any) -> bytes:
         return pickle.dumps(obj, 5)
     except Exception:
         return _dumps_by_value(obj)
+
+
+def pack_result(obj: Any) -> bytes | Packed:
+    """The same, with large buffers left where they are."""
+    buffers = OutOfBand()
+    try:
+        data = pickle.dumps(obj, 5, buffer_callback=buffers)
+    except Exception:
+        buffers.buffers.clear()
+        data = _dumps_by_value(obj, buffers)
+    return buffers.packed(data)
 
 
 def dumps_error(error: BaseException, traceback: str) -> bytes:
@@ -127,7 +242,7 @@ def dumps_error(error: BaseException, traceback: str) -> bytes:
     return pickle.dumps((None, traceback, told), 5)
 
 
-def loads_error(data: bytes) -> tuple[BaseException | None, str, str]:
+def loads_error(data: Buffer) -> tuple[BaseException | None, str, str]:
     """The exception (None if it cannot be rebuilt here), its traceback, and what it says."""
     form, traceback, told = pickle.loads(data)
     if form is None:
@@ -229,7 +344,7 @@ def _by_value_wanted() -> bool:
     return bool(cloudpickle.list_registry_pickle_by_value())
 
 
-def _dumps_by_value(obj: Any) -> bytes:
+def _dumps_by_value(obj: Any, buffers: OutOfBand | None = None) -> bytes:
     from pypool.by_value import dumps as dumps_by_value
 
-    return dumps_by_value(obj)
+    return dumps_by_value(obj, buffers)

@@ -548,7 +548,9 @@ def worker_rules(
         return WorkerRules(chunks=chunks)
     name = pickling.function_name(initializer)
     try:
-        pickled = pickling.dumps_given((initializer, initargs), f"{name} with its arguments")
+        pickled = pickling.pack_given(
+            (initializer, initargs), f"{name} with its arguments", copies=True
+        )
     except pickling.CannotPickle as trouble:
         raise trouble.error from None
     known_by = (stable.digest_of((initializer, initargs)) or os.urandom(16)) if named else b""

@@ -16,7 +16,7 @@ import numpy
 import pytest
 
 from pypool import pickling
-from pypool.pickling import dumps, dumps_error, dumps_items, dumps_result, function_name, loads
+from pypool.pickling import dumps, dumps_error, dumps_result, function_name, loads, pack_items
 
 ROOT = Path(pickling.__file__).parents[1]
 
@@ -71,7 +71,7 @@ def test_a_method_travels_with_its_object() -> None:
 def test_items_are_pickled_one_by_one() -> None:
     """Each can be loaded without the others."""
     lambdas = [lambda: 1, lambda: 2]
-    assert [loads(each)() for each in dumps_items(lambdas)] == [1, 2]
+    assert [loads(each)() for each in pack_items(lambdas)[0]] == [1, 2]
 
 
 def test_a_module_that_is_registered_travels_by_value(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_module_that_is_registered_travels_by_value(tmp_path: Path) -> None:
     exec("def f(x):\n    return x + 1", vars(module))
     cloudpickle.register_pickle_by_value(module)
     try:
-        function, (item,) = dumps(module.f), dumps_items([module.f])
+        function, (item,) = dumps(module.f), pack_items([module.f])[0]
     finally:
         cloudpickle.unregister_pickle_by_value(module)
         del sys.modules[module.__name__]
@@ -134,7 +134,7 @@ def test_another_thread_may_be_importing_cloudpickle() -> None:
         thread.start()
         halfway.wait()
         assert "cloudpickle" in sys.modules
-        print(pickling.loads(pickling.dumps([len])), pickling.dumps_items([1]) != [])
+        print(pickling.loads(pickling.dumps([len])), pickling.pack_items([1])[0] != [])
         thread.join()
         """
     argv = [sys.executable, "-c", program]

@@ -1,6 +1,5 @@
 """A backend: what a kind of pool is made of. It makes runs and elements for the dispatcher."""
 
-import hashlib
 import logging
 import os
 import shutil
@@ -12,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from pypool import packing
 from pypool.engine.dealing.deal import Policy
 from pypool.engine.dealing.needs import USUAL, Need
 from pypool.engine.elements.submission import ClusterElements
@@ -22,6 +22,7 @@ from pypool.engine.this_machine import LocalElements, private_directory
 from pypool.engine.variables import WITHIN, variables
 from pypool.errors import RunDirectoryError
 from pypool.options import Options
+from pypool.packing import Packed
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader
 from pypool.rundir.messages import beat_seconds
@@ -45,7 +46,7 @@ class WorkerRules(NamedTuple):
 
     Attributes
     ----------
-    initializer : bytes or None
+    initializer : bytes, Packed or None
         A pickled pair: what each worker calls before its first task, and the arguments.
     name : str or None
         What to call the initializer.
@@ -55,14 +56,14 @@ class WorkerRules(NamedTuple):
         In a named run: what the initializer and its arguments are known by at the next start.
     """
 
-    initializer: bytes | None = None
+    initializer: bytes | Packed | None = None
     name: str | None = None
     chunks: int | None = None
     known_by: bytes = b""
 
     def info(self) -> dict[str, Any]:
         """What agents and workers read of them."""
-        digest = self.initializer and hashlib.sha256(self.initializer).hexdigest()
+        digest = self.initializer and packing.digest(self.initializer).hex()
         return {
             "initializer": digest,
             "initializer_name": self.name,

@@ -7,11 +7,15 @@ calls of one function that come together share a batch.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from pypool.packing import Packed
 from pypool.printable import printable
+
+if TYPE_CHECKING:
+    from pypool.sharing import Common
 
 GROUP_TASKS = 1000
 GROUP_BYTES = 1 << 20
@@ -34,7 +38,7 @@ class Call:
     ----------
     kind : int
         How the function is called: `batch.MAP`, `batch.STARMAP` or `batch.APPLY`.
-    function : bytes
+    function : bytes or Packed
         Pickled.
     digest : bytes
         SHA-256 of that.
@@ -57,7 +61,7 @@ class Call:
     """
 
     kind: int
-    function: bytes
+    function: bytes | Packed
     digest: bytes
     name: str
     chunk: int
@@ -89,10 +93,12 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Portion:
-    """Tasks first, first + 1, ... of a call, each item pickled; maybe the last ones.
+    """Tasks first, first + 1, ... of a call, each item packed; maybe the last ones.
 
     Attributes
     ----------
+    common : sequence of Common
+        What several items refer to.
     digests : list of bytes
         In a named run, of each task: what it is known by when the program is started again. Empty
         if nothing is.
@@ -100,9 +106,10 @@ class Portion:
 
     call: Call
     first: int
-    items: list[bytes]
+    items: list[bytes | Packed]
     final: bool
     digests: list[bytes] = field(default_factory=list)
+    common: Sequence[Common] = ()
 
     def part(self, start: int, end: int) -> Portion:
         """Its items start, ..., end - 1 alone."""
@@ -112,7 +119,13 @@ class Portion:
             self.items[start:end],
             self.final,
             self.digests[start:end],
+            self.common,
         )
+
+    @property
+    def size(self) -> int:
+        """Bytes of its items."""
+        return sum(map(len, self.items))
 
 
 class Part(NamedTuple):
@@ -129,8 +142,10 @@ class Batch:
 
     Attributes
     ----------
-    items, digests : list of bytes
-        The pickled items and their digests, until they are written.
+    items, digests : list
+        The packed items and their digests, until they are written.
+    common : dict of int to bytes or Packed
+        By serial number, what several items refer to; likewise.
     count, size : int
         How many they are, and their bytes.
     left : int
@@ -139,7 +154,8 @@ class Batch:
 
     number: int
     parts: list[Part] = field(default_factory=list)
-    items: list[bytes] = field(default_factory=list)
+    items: list[bytes | Packed] = field(default_factory=list)
+    common: dict[int, bytes | Packed] = field(default_factory=dict)
     digests: list[bytes] = field(default_factory=list)
     count: int = 0
     size: int = 0
@@ -160,7 +176,10 @@ class Batch:
         self.digests += portion.digests
         self.count += len(portion.items)
         self.left += len(portion.items)
-        self.size += sum(map(len, portion.items))
+        new = {each.serial: each.packed for each in portion.common}
+        self.size += portion.size
+        self.size += sum(len(new[serial]) for serial in new.keys() - self.common.keys())
+        self.common |= new
 
     def takes(self, portion: Portion) -> bool:
         """Whether that can be in the same batch, with whole chunks before it."""
@@ -168,7 +187,7 @@ class Batch:
             portion.call.goes_with(self.call)
             and not self.count % (self.call.chunk or 1)
             and self.count + len(portion.items) <= GROUP_TASKS
-            and self.size + sum(map(len, portion.items)) <= GROUP_BYTES
+            and self.size + portion.size <= GROUP_BYTES
         )
 
     def task(self, index: int) -> tuple[Call, int]:
@@ -211,6 +230,7 @@ class Calls:
         """What is on disk need not stay in memory."""
         self._batches[batch.number] = batch
         batch.items = []
+        batch.common = {}
         batch.digests = []
         for part in batch.parts:
             if not part.call.growing:

@@ -4,15 +4,22 @@ It goes ahead of the consumer, but not farther than the stream allows. The itera
 or wait for something: nobody else waits with it.
 """
 
+from __future__ import annotations
+
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from pypool import pickling
 from pypool.engine.calls import Call, Portion
 from pypool.engine.dispatcher import Dispatcher
+from pypool.packing import HEAVY, Packed
 from pypool.results import Stream
+
+if TYPE_CHECKING:
+    from pypool.sharing import Common
 
 
 class Feed:
@@ -36,6 +43,8 @@ class Feed:
         self._stream = stream
         self._iterable = iterable
         self._sent = 0
+        # what a generator yields it may change before it yields it again
+        self._sharing = pickling.sharing(copies=True) if type(iterable) in (list, tuple) else None
 
     def start(self) -> None:
         """From now on the call is open: a pool that is closed still does all of it.
@@ -75,21 +84,43 @@ class Feed:
 
     def _send_items(self, chunk: list[Any]) -> bool:
         """The items that can be pickled; of the others the caller is told."""
-        ready: list[bytes] = []
+        ready: list[bytes | Packed] = []
+        common: dict[int, Common] = {}
         digests: list[bytes] = []
         for item in chunk:
             index = self._stream.begin_item()
             try:
-                ready.append(pickling.dumps_given(item, f"item {index}"))
+                ready.append(self._pack(item, f"item {index}", common))
                 digests += self._call.digests([item])
             except pickling.CannotPickle as trouble:
                 if ready:
-                    self._send(ready, digests)
-                ready, digests = [], []
+                    self._send(ready, digests, common=common)
+                ready, digests, common = [], [], {}
                 self._stream.refuse_item(index, trouble.error)
                 self._sent = index + 1
-        return not ready or self._send(ready, digests)
+        return not ready or self._send(ready, digests, common=common)
 
-    def _send(self, items: list[bytes], digests: Sequence[bytes] = (), final: bool = False) -> bool:
+    def _pack(self, item: Any, what: str, common: dict[int, Common]) -> bytes | Packed:
+        """The item; adds to `common` what it refers to."""
+        sharing = self._sharing
+        if sharing is not None and sharing.common:
+            sharing.look(item)
+            packed = sharing.pack(item)
+            common |= {each.serial: each for each in sharing.common if each.serial in sharing.used}
+            return packed
+        packed = pickling.pack_given(item, what, copies=True)
+        if sharing is not None and not sharing.in_vain and len(packed) >= HEAVY:
+            sharing.look(item)  # the next one may have something in common with it
+        return packed
+
+    def _send(
+        self,
+        items: list[bytes | Packed],
+        digests: Sequence[bytes] = (),
+        final: bool = False,
+        common: Mapping[int, Common] = MappingProxyType({}),
+    ) -> bool:
         first, self._sent = self._sent, self._sent + len(items)
-        return self._dispatcher.take(Portion(self._call, first, items, final, list(digests)))
+        return self._dispatcher.take(
+            Portion(self._call, first, items, final, list(digests), tuple(common.values()))
+        )

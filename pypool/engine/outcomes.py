@@ -1,13 +1,15 @@
 """From an entry in an outbox to what the caller gets: a value, or an exception with a note."""
 
+from __future__ import annotations
+
 import signal
 from base64 import b64decode
 from contextlib import suppress
 from multiprocessing import pool as stdlib_pool
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
-from pypool import pickling
+from pypool import packing, pickling
 from pypool.engine.calls import Call
 from pypool.engine.dealing.books import Loss
 from pypool.errors import (
@@ -22,6 +24,9 @@ from pypool.printable import printable
 from pypool.rundir import names
 from pypool.rundir.messages import ERROR, UNPICKLABLE, Entry
 from pypool.rundir.run import RunDirectory
+
+if TYPE_CHECKING:
+    from pypool.packing import Buffer
 
 MaybeEncodingError: type[Exception] = stdlib_pool.MaybeEncodingError  # type: ignore[attr-defined]
 RemoteTraceback: type[Exception] = stdlib_pool.RemoteTraceback  # type: ignore[attr-defined]
@@ -68,7 +73,7 @@ class Outcomes:
             body = entry.body if entry.elsewhere is None else self._from_data_file(link, entry)
             if entry.outcome == ERROR:
                 return False, self._raised(link, entry, body, call.task(index))
-            value = pickling.loads(body)
+            value = packing.loads_flat(body)
         except RunDirectoryError as error:
             return False, error
         except BaseException as error:  # a SystemExit of that task, too: it is not our end
@@ -85,7 +90,7 @@ class Outcomes:
             return False, noted(unpicklable(*value), f"{call.task(index)} on {link.host}")
         return True, value
 
-    def _raised(self, link: Speaker, entry: Entry, body: bytes, what: str) -> BaseException:
+    def _raised(self, link: Speaker, entry: Entry, body: Buffer, what: str) -> BaseException:
         error, traceback, told = pickling.loads_error(body)
         if error is None:
             error = RemoteError(
@@ -100,11 +105,11 @@ class Outcomes:
             where += f"; what it printed: {size} bytes from byte {first} of {path}"
         return noted(error, where)
 
-    def _from_data_file(self, link: Speaker, entry: Entry) -> bytes:
+    def _from_data_file(self, link: Speaker, entry: Entry) -> Buffer:
         part, offset, size, check = entry.elsewhere or (0, 0, 0, 0)
         name = names.data(link.element, entry.slot, part)
         try:
-            body = self._run.read(name, offset, size)
+            body = self._run.read_own(name, offset, size)
         except OSError as error:
             raise RunDirectoryError(f"the result in {self._run.path}/{name}: {error}") from error
         if len(body) != size or crc32(body) != check:

@@ -3,14 +3,13 @@
 It is what a pool with workers runs its calls with; `in_this_process` is what one without does.
 """
 
-import hashlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from pypool import pickling
+from pypool import packing, pickling
 from pypool.engine.backend import Backend, ClusterBackend, WorkerRules
 from pypool.engine.callbacks import Callbacks
 from pypool.engine.calls import Call, Handle, Portion
@@ -55,7 +54,7 @@ class Sender:
     ) -> None:
         """One task. What cannot be pickled is the result."""
         try:
-            item = pickling.dumps_given((args, kwds), "what it is to be called with")
+            item = pickling.pack_given((args, kwds), "what it is to be called with", copies=True)
             call = self._new_call(APPLY, function, 1, b"", result)
         except pickling.CannotPickle as trouble:
             result.fail(trouble.error)
@@ -74,13 +73,13 @@ class Sender:
     ) -> MapResult[Any]:
         """A task for each item. What the iterable raises is raised here."""
         try:
-            given = list(iterable) if self._named else iterable  # digests look at it once more
-            items = pickling.dumps_items(given)
+            given = iterable if isinstance(iterable, Collection) else list(iterable)
+            items, common = pickling.pack_items(given)
             result = new_result(len(items))
             if items:
                 call = self._new_call(kind, function, chunk, seed, result)
                 digests = call.digests(given)
-                self._running().take(Portion(call, 0, items, final=True, digests=digests))
+                self._running().take(Portion(call, 0, items, True, digests, common))
         except pickling.CannotPickle as trouble:
             result = new_result(1)
             result.fail(trouble.error)
@@ -110,13 +109,13 @@ class Sender:
     ) -> Call:
         name = pickling.function_name(function)
         try:
-            pickled = pickling.dumps_given(function, f"{name}, with the globals that it uses,")
+            pickled = pickling.pack_given(function, f"{name}, with the globals that it uses,")
         except pickling.CannotPickle as trouble:
             guilty = pickling.guilty_global(function)
             if guilty is not None:
                 pickling.add_note(trouble.error, f"pypool: because of {guilty}")
             raise
-        digest = hashlib.sha256(pickled).digest()
+        digest = packing.digest(pickled)
         call = Call(kind, pickled, digest, name, chunk, handle, seed)
         if self._named:
             call.knows = digests_for(kind, function, seed + self._rules.known_by)

@@ -1,23 +1,35 @@
 """Batches: an immutable set of tasks of one function, written at once and read in pieces.
 
     frame(BATCH: how the function is called, number of tasks, digest of the function, number of
-    parts, the parts, the seed) | offsets (count + 1, 8 bytes each, from the first item on)
+    parts, number of common objects, the parts, the serial numbers of the common objects (8 bytes
+    each), the seed) | offsets (count + 1, 8 bytes each, from the first item on)
     | CRC-32 of each item, begun with its index (4 bytes each)
-    | the pickled items, one behind the other
+    | the packed items, and behind them the common objects, one behind the other
+    | large buffers, aligned
 
 A part says from which task on (4 bytes) the tasks have which indexes in their call (8 bytes).
-Each item has a checksum of its own, so a worker reads its range and nothing else.
+Each item has a checksum of its own, so a worker reads its range and nothing else. Of an item with
+large buffers (see `packing`) only its head lies among the items. A common object is one to which
+several items refer by its serial number; one that is sent again and again has a file of its own,
+and there is only the name of that.
 """
+
+from __future__ import annotations
 
 import os
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from zlib import crc32
 
+from pypool.packing import Packed, Shelf
 from pypool.rundir import records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pypool.packing import Buffer
 
 MAP = 0
 """Call the function with the item."""
@@ -26,8 +38,9 @@ STARMAP = 1
 APPLY = 2
 """Call the function with the item's positional and keyword arguments."""
 
-META = struct.Struct("<BI32sI")
+META = struct.Struct("<BI32sII")
 PART = struct.Struct("<IQ")
+SERIAL = struct.Struct("<Q")
 HEAD_BYTES = 512
 """As a rule the frame is not longer."""
 
@@ -58,10 +71,11 @@ def encode(
     number: int,
     call: int,
     digest: bytes,
-    items: Sequence[bytes],
+    items: Sequence[bytes | Packed],
     parts: Iterable[tuple[int, int]] = ((0, 0),),
     seed: bytes = b"",
-) -> list[bytes]:
+    common: Mapping[int, bytes | Packed] | None = None,
+) -> list[Buffer]:
     """The pieces of a batch, to be written one behind the other.
 
     Parameters
@@ -74,19 +88,42 @@ def encode(
         MAP, STARMAP or APPLY.
     digest : bytes
         SHA-256 of the pickled function.
-    items : sequence of bytes
-        The pickled items.
+    items : sequence of bytes or Packed
+        The tasks'.
     parts : iterable of tuple of int
         From which task on, in ascending order from 0, they have which indexes in their call.
     seed : bytes
         Of the tasks' random numbers.
+    common : mapping of int to bytes or Packed
+        By serial number, what items refer to.
     """
-    offsets = array("Q", accumulate(map(len, items), initial=0))
-    checks = array("I", map(crc32, items, range(len(items))))
-    packed = [PART.pack(*part) for part in parts]
-    meta = META.pack(call, len(items), digest, len(packed)) + b"".join(packed) + seed
+    shared = common or {}
+    told = [PART.pack(*part) for part in parts]
+    meta = META.pack(call, len(items), digest, len(told), len(shared))
+    meta += b"".join([*told, *map(SERIAL.pack, shared), seed])
     head = records.frame(mark, records.BATCH, meta, key=number)
-    return [head, offsets.tobytes(), checks.tobytes(), *items]
+    whole = [*items, *shared.values()] if shared else items
+    small, shelf = _without_buffers(whole, len(head))
+    offsets = array("Q", accumulate(map(len, small), initial=0))
+    checks = array("I", map(crc32, small, range(len(small))))
+    return [head, offsets.tobytes(), checks.tobytes(), *small, *shelf]
+
+
+def _without_buffers(
+    items: Sequence[bytes | Packed], before: int
+) -> tuple[Sequence[bytes], list[Buffer]]:
+    """The items as they lie one behind the other, and what lies behind them all."""
+    if Packed not in set(map(type, items)):
+        return items, []  # type: ignore[return-value]  # all of them are bytes
+    sizes = (each.head_size if isinstance(each, Packed) else len(each) for each in items)
+    shelf = Shelf(before + _OFFSET * (len(items) + 1) + _CHECK * len(items) + sum(sizes))
+    small = [
+        each.head([shelf.place(buffer) for buffer in each.buffers])
+        if isinstance(each, Packed)
+        else each
+        for each in items
+    ]
+    return small, shelf.pieces
 
 
 class BatchReader:
@@ -111,16 +148,22 @@ class BatchReader:
         head = record.payload
         if len(head) < META.size:
             raise BatchDamaged(f"batch {number}: its head is damaged")
-        self.call, self.count, self.digest, parts = META.unpack_from(head)
-        seed = META.size + PART.size * parts
+        self.call, self.count, self.digest, parts, shared = META.unpack_from(head)
+        serials = META.size + PART.size * parts
+        seed = serials + SERIAL.size * shared
         if not parts or seed > len(head):
             raise BatchDamaged(f"batch {number}: its head is damaged")
-        self._parts = list(PART.iter_unpack(head[META.size : seed]))
+        self._parts = list(PART.iter_unpack(head[META.size : serials]))
+        told = [serial for (serial,) in SERIAL.iter_unpack(head[serials:seed])]
+        self._serials = {serial: self.count + each for each, serial in enumerate(told)}
+        self._common: dict[int, bytes] = {}
         self.seed = head[seed:]
-        self._fd = fd
+        self.fd = self._fd = fd
+        self.start = offset
+        self._all = self.count + shared
         self._offsets = offset + records.HEADER_SIZE + len(head)
-        self._checks = self._offsets + _OFFSET * (self.count + 1)
-        self._items = self._checks + _CHECK * self.count
+        self._checks = self._offsets + _OFFSET * (self._all + 1)
+        self._items = self._checks + _CHECK * self._all
 
     def index_in_call(self, task: int) -> int:
         """Which item of its call a task of the batch is."""
@@ -129,9 +172,22 @@ class BatchReader:
         return index
 
     def items(self, first: int, last: int) -> list[bytes]:
-        """The pickled items first, ..., last - 1."""
+        """The items first, ..., last - 1, without their large buffers."""
         if not first <= last <= self.count:
             raise BatchDamaged(f"batch {self.number} has {self.count} items, not {last}")
+        return self._read_items(first, last)
+
+    def common(self, serial: int) -> bytes:
+        """A common object, without its large buffers."""
+        found = self._common.get(serial)
+        if found is None:
+            place = self._serials.get(serial)
+            if place is None:
+                raise BatchDamaged(f"batch {self.number} has no common object {serial}")
+            found = self._common[serial] = self._read_items(place, place + 1)[0]
+        return found
+
+    def _read_items(self, first: int, last: int) -> list[bytes]:
         offsets = self._table("Q", self._offsets + _OFFSET * first, last - first + 1)
         checks = self._table("I", self._checks + _CHECK * first, last - first)
         start, end = offsets[0], offsets[-1]
@@ -146,7 +202,7 @@ class BatchReader:
             found.append(item)
         return found
 
-    def _table(self, code: str, offset: int, count: int) -> "array[int]":
+    def _table(self, code: str, offset: int, count: int) -> array[int]:
         table = array(code)
         table.frombytes(self._read(offset, table.itemsize * count))
         return table

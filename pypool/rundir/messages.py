@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_SHARE = struct.Struct("<IIQIIBfI")
-_ENTRY = struct.Struct("<IBBBBdfIQII")
+_SHARE = struct.Struct("<IIQIIHfI")
+_ENTRY = struct.Struct("<IHBBHdfIQQI")
 _ELSEWHERE = struct.Struct("<IQQI")
 ENTRY_SIZE = _ENTRY.size
 
@@ -35,6 +35,11 @@ WRITING = b"writing"
 """What the driver's beat says while a large batch is on its way: agents do not leave."""
 
 DEFAULT_LINGER = 30.0
+
+MOST_ATTEMPTS = (1 << 16) - 1
+LARGEST_CHUNK = (1 << 32) - 1
+LARGEST_MEMORY = (1 << 32) - 1
+"""What a record can tell; more is told as this."""
 
 
 class Share:
@@ -83,9 +88,9 @@ class Share:
             self.offset,
             self.first,
             self.last,
-            self.attempt,
+            min(self.attempt, MOST_ATTEMPTS),
             self.seconds,
-            self.chunk,
+            min(self.chunk, LARGEST_CHUNK),
         )
 
     @classmethod
@@ -181,7 +186,7 @@ def pack_entry(
         slot,
         start,
         seconds,
-        memory,
+        min(memory, LARGEST_MEMORY),
         output[0],
         output[1],
         len(body),

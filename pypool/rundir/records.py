@@ -149,6 +149,14 @@ class Scanner:
         self.damaged += 1
         self.skipped += size
 
+    def length_at(self, header: bytes) -> int | None:
+        """How long the payload behind this header is, if it is one."""
+        if len(header) < HEADER_SIZE:
+            return None
+        mark, _, _, _, length, _ = HEADER.unpack_from(header)
+        good = crc32(header[: HEADER.size]) == _CHECK.unpack_from(header, HEADER_SIZE - 4)[0]
+        return length if good and mark == self.mark else None
+
     def record_at(self, data: bytes, position: int) -> Record | None:
         """The record whose frame begins at `position`, if it is whole and unharmed."""
         end = position + HEADER_SIZE

@@ -17,12 +17,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from pypool.errors import RunDirectoryError
+from pypool.packing import MAPPED
 from pypool.rundir import names, records
 from pypool.rundir.trouble import naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pypool.packing import Buffer
 
 ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """A FIFO is not waited for: what was opened is looked at before it is used."""
@@ -280,12 +283,12 @@ class RunDirectory:
             os.chmod(name, 0o700, dir_fd=self._fd)
 
     def write(
-        self, name: str, pieces: Sequence[bytes], offset: int = 0, sync: bool = False
+        self, name: str, pieces: Sequence[Buffer], offset: int = 0, sync: bool = False
     ) -> None:
         """Writes the pieces one behind the other and closes the file, checked each time."""
         naming(name, lambda: self._write(name, pieces, offset, sync))
 
-    def _write(self, name: str, pieces: Sequence[bytes], offset: int, sync: bool) -> None:
+    def _write(self, name: str, pieces: Sequence[Buffer], offset: int, sync: bool) -> None:
         fd = self.open_file(name, os.O_WRONLY | os.O_CREAT)
         try:
             for piece in joined(pieces):
@@ -324,6 +327,26 @@ class RunDirectory:
                     return bytes(buffer[: len(buffer) - len(view)])
                 view = view[count:]
             return bytes(buffer)
+
+    def read_own(self, name: str, offset: int, size: int) -> bytearray | memoryview:
+        """The same, in memory that is the caller's to write to; fewer if the file ends before."""
+        return naming(name, lambda: self._read_own(name, offset, size))
+
+    def _read_own(self, name: str, offset: int, size: int) -> bytearray | memoryview:
+        fd = self.open_file(name, os.O_RDONLY)
+        try:
+            there = os.fstat(fd).st_size - offset
+            memory = new_memory(max(0, min(size, there)))  # a damaged number asks for anything
+            done = 0
+            with memoryview(memory) as view:
+                while done < len(memory):
+                    count = os.preadv(fd, [view[done:]], offset + done)
+                    if not count:
+                        break
+                    done += count
+            return memory if done == len(memory) else memory[:done]
+        finally:
+            os.close(fd)
 
     def tail(self, name: str, size: int) -> bytes:
         """The last `size` bytes at most: logs may be long."""
@@ -369,11 +392,25 @@ class RunDirectory:
         _close(self._fd)
 
 
-def joined(pieces: Iterable[bytes], limit: int = 1 << 20) -> Iterable[bytes]:
+def new_memory(size: int) -> bytearray | memoryview:
+    """Memory to be written to; much of it is not filled with zeros first."""
+    if size < MAPPED:
+        return bytearray(size)
+    import mmap
+
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
+def joined(pieces: Iterable[Buffer], limit: int = 1 << 20) -> Iterable[Buffer]:
     """The same bytes in fewer pieces: small ones are put together up to `limit`."""
-    waiting: list[bytes] = []
+    waiting: list[Buffer] = []
     size = 0
     for piece in pieces:
+        if len(piece) >= limit:
+            yield b"".join(waiting)
+            yield piece
+            waiting, size = [], 0
+            continue
         waiting.append(piece)
         size += len(piece)
         if size >= limit:

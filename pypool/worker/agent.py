@@ -21,7 +21,7 @@ from pypool.rundir.messages import DEFAULT_LINGER, Share, beat_seconds, unpack
 from pypool.rundir.waiting import wait_for
 from pypool.version import VERSION
 from pypool.worker import memory
-from pypool.worker.ahead import adopt_authkey, load_ahead
+from pypool.worker.ahead import Ahead, adopt_authkey
 from pypool.worker.ending import Ending, seconds_so_far
 from pypool.worker.mail import HELD_BYTES, Mail
 from pypool.worker.slots import AHEAD_SECONDS, Held, Outcome, Piece, Slot
@@ -69,6 +69,7 @@ class Agent:
         self._trouble = 0
         self._sent_away: set[int] = set()
         self._linger = DEFAULT_LINGER if pipes is None else float("inf")
+        self._ahead = Ahead(run)
         self._ending = Ending(info, now - seconds_so_far(), os.environ)
         self._out_of_memory = memory.OutOfMemory()
         self._cut: list[tuple[Held, int, float]] = []
@@ -163,13 +164,13 @@ class Agent:
         self._mail.put(records.HELLO, words)
         self._mail.flush(time.monotonic())
         if self._run.info["chunks_per_worker"] is not None:
-            load_ahead()
+            self._ahead.load()
         for slot in self._slots:
             self._start(slot)
 
     def _start(self, slot: Slot) -> None:
         fds = [self._wake, self._wakeup, *(self._mail.pipes or ())]
-        slot.start(self._slots, fds, self._run.info)
+        slot.start(self._slots, fds, self._run.info, self._ahead.functions(self._held))
 
     def _check_leaving(self, now: float) -> None:
         mail, ending = self._mail, self._ending

@@ -27,6 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pypool.worker.objects import ObjectFile
+
 AHEAD_SECONDS = 0.002
 """How much work a slot is given in advance."""
 
@@ -141,10 +143,17 @@ class Slot:
         self._page = mmap(-1, PAGE_BYTES)
         self._packets_in = self._packets_kept = self.outcomes = -1
 
-    def start(self, slots: list[Slot], fds: list[int], info: dict[str, Any]) -> None:
+    def start(
+        self,
+        slots: list[Slot],
+        fds: list[int],
+        info: dict[str, Any],
+        known: dict[bytes, ObjectFile],
+    ) -> None:
         """Forks the worker, which closes the agent's `fds` and those of all `slots`.
 
-        `info` is what the driver has said of itself and of what workers get.
+        `info` is what the driver has said of itself and of what workers get, `known` is what the
+        agent has read for them.
 
         The agent is single-threaded, so a fork is safe.
         """
@@ -178,6 +187,7 @@ class Slot:
                 worker_outcomes,
                 self._page,
                 self._prints_to_file,
+                known,
             ).serve()
         except BaseException:
             sys.excepthook(*sys.exc_info())

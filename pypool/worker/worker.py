@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import errno
-import fcntl
 import os
 import resource
 import select
@@ -19,22 +18,29 @@ import struct
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from mmap import mmap
 from zlib import crc32
 
-from pypool import pickling, task
+from pypool import packing, pickling, task
 from pypool.errors import CodeChangedError
-from pypool.rundir import names, records
+from pypool.packing import Packed
+from pypool.rundir import names
 from pypool.rundir.batch import APPLY, MAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, READY, UNPICKLABLE, VALUE, VOID, Share, pack_entry
+from pypool.rundir.objects import ELSEWHERE
 from pypool.rundir.run import RunDirectory
 from pypool.task import Task
+from pypool.worker.borrowed import Borrowed
+from pypool.worker.objects import ObjectFile, Objects, above_standard
+from pypool.worker.trouble import EXHAUSTED, DiskTrouble, disk_trouble, intact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
+
+    from pypool.packing import Buffer
 
     T = TypeVar("T")
 
@@ -54,7 +60,6 @@ PART = struct.Struct("<I")
 
 PAGE_BYTES = PAGE.size + PART.size
 
-FUNCTIONS_KEPT = 8
 PATIENCE = 2.0
 LESS_PATIENCE = 0.05
 """With a batch that was waited for in vain: its tasks are dealt some times more."""
@@ -67,20 +72,8 @@ LEAVING_SECONDS = 5
 
 DISK_PATIENCE = 600.0
 DISK_PAUSE = 1.0
-PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENFILE, errno.ENOMEM)
 """What a disk says that may do again what it was asked."""
-
-
-class _DiskTrouble(Exception):
-    """A file of the run could not be read or written: no fault of the task."""
-
-
-@contextmanager
-def _disk_trouble() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _DiskTrouble(str(error)) from error
 
 
 class Worker:
@@ -100,6 +93,8 @@ class Worker:
         Shared with the agent.
     prints_to_file : bool
         Standard output is a file whose byte ranges belong to tasks.
+    known : dict of bytes to ObjectFile
+        Functions that the agent has read already, by digest.
     """
 
     def __init__(
@@ -111,6 +106,7 @@ class Worker:
         outbox: int,
         page: mmap,
         prints_to_file: bool,
+        known: dict[bytes, ObjectFile],
     ) -> None:
         self._run = run
         self._element = element
@@ -118,11 +114,13 @@ class Worker:
         self._inbox = inbox
         self._outbox = outbox
         self._page = page
-        self._prints_to_file = prints_to_file
+        self._output = above_standard(os.dup(1)) if prints_to_file else -1
+        self._answered = False
         self._pid = os.getpid()
         self._batch: BatchReader | None = None
         self._batch_fd = -1
-        self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._objects = Objects(run, known)
+        self._borrowed = Borrowed()
         self._refuses = run.info.get("on_change") == "refuse"
         self._told_of_changes = False
         self._data = DataFile(run, element, slot, page)
@@ -151,9 +149,9 @@ class Worker:
             return
         raised = b""
         try:
-            pickled, _ = patiently(lambda: self._function_file(bytes.fromhex(digest)))
+            file = patiently(lambda: self._objects.file(bytes.fromhex(digest)))
             task.begin_loading(True)
-            initializer, arguments = pickling.loads(pickled)
+            initializer, arguments = file.loads(Borrowed())
             task.begin_loading(False)
             initializer(*arguments)
         except BaseException as error:  # a SystemExit is no reason to end without a word
@@ -180,18 +178,21 @@ class Worker:
         try:
             self._patience = LESS_PATIENCE if share.batch in self._damaged else PATIENCE
             batch = patiently(lambda: self._open_batch(share), self._patience)
-            with _disk_trouble():
+            with disk_trouble():
                 items = patiently(lambda: batch.items(share.first, share.last), self._patience)
             for index, item in enumerate(items, share.first):
                 PAGE.pack_into(self._page, 0, AT_WORK, share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
                 self._page[0] = IDLE
+                self._answered = True
                 if self._chunks_left is not None and share.ends_chunk(index):
                     self._chunks_left -= 1
                     if not self._chunks_left:
                         self._leave()
-        except (_DiskTrouble, BatchDamaged) as error:
+        except (DiskTrouble, BatchDamaged) as error:
             self._close_batch()  # it is opened anew next time
+            if isinstance(error, DiskTrouble) and error.code in EXHAUSTED and self._answered:
+                self._leave()  # tasks have left too much open: the next worker begins anew
             if isinstance(error, BatchDamaged):
                 self._damaged.add(share.batch)
             reason = f"{os.uname().nodename}: {error}".encode()[:1000]
@@ -203,11 +204,13 @@ class Worker:
         printed = self._printed()
         start, clock = time.time(), time.perf_counter()
         loading: str | None = "the function"
+        argument = value = None
+        body: bytes | Packed
         task.begin_loading(True)
         try:
             function = self._function(batch.digest)
             loading = "the item"
-            argument = pickling.loads(item)
+            argument = self._argument(batch, item)
             loading = None
             task.begin_loading(False)
             seed, index_in_call = batch.seed, batch.index_in_call(index)
@@ -218,7 +221,7 @@ class Worker:
                 value = function(*argument[0], **argument[1])
             else:
                 value = function(*argument)
-        except (_DiskTrouble, BatchDamaged):
+        except (DiskTrouble, BatchDamaged):
             raise
         except BaseException as error:
             if loading is not None and not isinstance(error, CodeChangedError):
@@ -226,7 +229,7 @@ class Worker:
                 pickling.add_note(error, note)
             outcome, body = ERROR, pickled_error(error)
         else:
-            outcome, body = pickled_value(value)
+            outcome, body = packed_value(value)
         seconds = time.perf_counter() - clock
         task.begin_loading(False)
         task.begin(None)
@@ -234,11 +237,16 @@ class Worker:
             os._exit(0)  # a child that the task forked and that came back into our loop
         flush_output()
         end = self._printed()
-        output = (printed, end - printed)
+        output = (printed, max(0, end - printed))  # a task may have truncated it
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         elsewhere = None
-        if len(body) >= names.INLINE_LIMIT or self._run.mark in body:
-            elsewhere = self._data.append(body)
+        if isinstance(body, Packed):
+            elsewhere = self._data.append(packing.flat(body))
+            body = b""
+        elif len(body) >= names.INLINE_LIMIT or self._run.mark in body:
+            elsewhere = self._data.append([body])
+        argument = value = None
+        self._borrowed.give_back()
         self._send(
             pack_entry(
                 index,
@@ -262,18 +270,18 @@ class Worker:
             os._exit(1)  # the agent is gone, and there is nobody to tell
 
     def _printed(self) -> int:
-        """How much this slot has printed so far, in bytes."""
-        if not self._prints_to_file:
+        """How much this slot has printed so far, in bytes, wherever tasks have led their output."""
+        if self._output < 0:
             return 0
         try:
-            return os.lseek(1, 0, os.SEEK_CUR)
+            return os.lseek(self._output, 0, os.SEEK_CUR)
         except OSError:
-            return 0  # a task has closed it
+            return 0  # a task has closed all there is
 
     def _open_batch(self, share: Share) -> BatchReader:
         if self._batch is None or self._batch.number != share.batch:
             self._close_batch()
-            with _disk_trouble():
+            with disk_trouble():
                 fd = self._run.open_file(names.batches(share.file), os.O_RDONLY)
                 self._batch_fd = above_standard(fd)
                 self._batch = BatchReader(self._batch_fd, self._run.mark, share.batch, share.offset)
@@ -287,31 +295,31 @@ class Worker:
 
     def _function(self, digest: bytes) -> Callable[..., Any]:
         """The function, loaded at most once while it stays among the last ones used."""
-        function = self._functions.pop(digest, None)
-        if function is None:
-            pickled, modules = patiently(lambda: self._function_file(digest), self._patience)
-            function = pickling.loads(pickled)
-            self._compare(modules)
-        self._functions[digest] = function
-        if len(self._functions) > FUNCTIONS_KEPT:
-            del self._functions[next(iter(self._functions))]
+        batch = -1 if self._batch is None else self._batch.number
+        function, code = patiently(lambda: self._objects.function(digest, batch), self._patience)
+        if code is not None:
+            self._compare(code)
         return function
 
-    def _function_file(self, digest: bytes) -> tuple[bytes, bytes]:
-        """The pickled function, and what the driver has loaded of the user's modules."""
-        with _disk_trouble():
-            data = self._run.read(names.function(digest.hex()))
-        scanner = records.Scanner(self._run.mark)
-        record = scanner.record_at(data, 0)
-        if record is None or record.kind != records.FUNCTION:
-            raise BatchDamaged(f"the pickled function {digest.hex()} is not whole")
-        end = records.HEADER_SIZE + len(record.payload)
-        behind = scanner.record_at(data, end)
-        if behind is not None and behind.kind == records.CODE:
-            return record.payload, behind.payload
-        if len(data) > end or self._refuses:
-            raise BatchDamaged(f"what belongs to the function {digest.hex()} is not whole")
-        return record.payload, b"{}"
+    def _argument(self, batch: BatchReader, item: bytes) -> Any:
+        """What the function is to be called with."""
+        if packing.is_plain(item):
+            return pickling.loads(item)
+        common: dict[int, Any] = {}
+
+        def meet(serial: int) -> Any:
+            if serial not in common:
+                common[serial] = self._common(batch, batch.common(serial))
+            return common[serial]
+
+        with intact():
+            return packing.loads(item, self._borrowed.fetch(batch.fd, batch.start), meet)
+
+    def _common(self, batch: BatchReader, data: bytes) -> Any:
+        """What items have in common: each task gets it anew."""
+        if data.startswith(ELSEWHERE):
+            return self._objects.file(data[len(ELSEWHERE) :]).loads(self._borrowed)
+        return packing.loads(data, self._borrowed.fetch(batch.fd, batch.start))
 
     def _compare(self, modules: bytes) -> None:
         """Says once if a module that is loaded here is another one in the driver.
@@ -321,7 +329,7 @@ class Worker:
         CodeChangedError
             If the user does not want that.
         """
-        if modules == b"{}" or (self._told_of_changes and not self._refuses):
+        if self._told_of_changes and not self._refuses:
             return
         import json
 
@@ -358,14 +366,16 @@ class DataFile:
         self._page = page
         self._part = 0
         self._size = names.PART_LIMIT
+        self._spare = above_standard(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
-    def append(self, body: bytes) -> tuple[int, int, int, int]:
+    def append(self, pieces: Sequence[Buffer]) -> tuple[int, int, int, int]:
         """Writes and closes; gives part, offset, size and CRC-32.
 
         The result may have cost hours: what the disk does not take now is tried again.
         """
-        alone = len(body) >= names.OWN_PART
-        with _disk_trouble():
+        size = sum(map(len, pieces))
+        alone = size >= names.OWN_PART
+        with disk_trouble():
             if alone:
                 part, offset = self._next_part(), 0
             else:
@@ -373,15 +383,22 @@ class DataFile:
                     self._part, self._size = self._next_part(), 0
                 part, offset = self._part, self._size
             name = names.data(self._element, self._slot, part)
-            until_done(lambda: self._write(name, body, offset), self._tell_agent)
+            until_done(lambda: self._write(name, pieces, offset), self._tell_agent)
         if not alone:
-            self._size += len(body)
-        return part, offset, len(body), crc32(body)
+            self._size += size
+        checksum = 0
+        for piece in pieces:
+            checksum = crc32(piece, checksum)
+        return part, offset, size, checksum
 
-    def _write(self, name: str, body: bytes, offset: int) -> None:
+    def _write(self, name: str, pieces: Sequence[Buffer], offset: int) -> None:
         try:
-            self._run.write(name, [body], offset)
-        except OSError:
+            self._run.write(name, pieces, offset)
+        except OSError as error:
+            if error.errno == errno.EMFILE and self._spare >= 0:
+                os.close(self._spare)  # it is for a result, when tasks have left too much open
+                self._spare = -1
+                return self._write(name, pieces, offset)
             if not offset:  # half a result would take the room that another one needs
                 with suppress(OSError):
                     self._run.remove(name)
@@ -422,20 +439,6 @@ def tell(line: str) -> None:
         os.write(2, f"{line}\n".encode())
 
 
-def above_standard(fd: int) -> int:
-    """The same file with a descriptor above 2.
-
-    After a task has closed 0, 1 or 2, the next file gets that number: what the next task prints
-    would go there, and what it closes as its output would be ours.
-    """
-    if fd > 2:
-        return fd
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(fd)
-
-
 def patiently(read: Callable[[], T], patience: float = PATIENCE) -> T:
     """Reads again for a while if it is not whole: files were seen with zeros for 0.8 s on NFS."""
     deadline = time.monotonic() + patience
@@ -457,10 +460,10 @@ def flush_output() -> None:
             continue
 
 
-def pickled_value(value: Any) -> tuple[int, bytes]:
-    """VALUE and its pickle, or UNPICKLABLE and why."""
+def packed_value(value: Any) -> tuple[int, bytes | Packed]:
+    """VALUE and what it is packed as, or UNPICKLABLE and why."""
     try:
-        return VALUE, pickling.dumps_result(value)
+        return VALUE, pickling.pack_result(value)
     except BaseException as error:  # whatever the value's class does, it is the task's result
         return UNPICKLABLE, pickling.dumps_result((_repr(error), _repr(value)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pypool import packing
 from pypool.engine.backend import WorkerRules, run_info
 from pypool.options import Options
 from pypool.rundir import batch, messages, names, records
@@ -87,6 +88,8 @@ def fields(form: str) -> list[tuple[int, int]]:
         ("elsewhere", messages._ELSEWHERE.format),
         ("batch", batch.META.format),
         ("part", batch.PART.format),
+        ("packed", packing._HEAD.format),
+        ("buffer", packing._PLACE.format),
     ],
 )
 def test_run_directory_page_tells_each_byte(layout: str, form: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from pypool import Pool, RemoteError
 
 from . import tasks
+from .conftest import MakePool
 
 
 def raised_by(pool: Pool, function: Callable[..., Any], items: Any) -> BaseException:
@@ -191,10 +192,21 @@ def test_exceptions_with_a_meaning_to_python_come_back(
     assert type(raised_by(pool, raise_it, [0])) is kind
 
 
-@pytest.mark.parametrize("spoil", ["sys.stdout.close()", "setattr(sys, 'stdout', None)"])
-def test_a_task_may_spoil_its_output(pool: Pool, spoil: str) -> None:
-    """A worker without standard output goes on."""
-    code = f"import sys; {spoil}"
+SPOILS = [
+    "sys.stdout.close()",
+    "setattr(sys, 'stdout', None)",
+    "os.dup2(os.open(os.devnull, os.O_WRONLY), 1)",
+    "os.closerange(1, 2)",
+    "os.truncate(1, 0) if os.path.isfile('/proc/self/fd/1') else None",
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_task_may_spoil_its_output(make_pool: MakePool, spoil: str) -> None:
+    """A worker without standard output goes on, and what was returned is not lost with it."""
+    pool = make_pool(processes=1, retries=0)
+    pool.map_async(_run, ["print('x' * 100, flush=True)"] * 3).get(tasks.PATIENCE)
+    code = f"import os, sys; {spoil}"
     pool.map_async(_run, [code] * 3).get(tasks.PATIENCE)
     assert pool.map_async(tasks.square, range(3)).get(tasks.PATIENCE) == [0, 1, 4]
 

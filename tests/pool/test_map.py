@@ -1,6 +1,7 @@
 """`map`, `starmap` and `map_async`: what goes in, what comes out, and in which order."""
 
 import multiprocessing
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -63,7 +64,7 @@ def test_starmap_takes_a_zip(pool: Pool) -> None:
     assert pool.starmap(tasks.power, zip(range(4), (1, 2, 3, 0), strict=True)) == [0, 1, 8, 1]
 
 
-@pytest.mark.parametrize("chunksize", [1, 3, 7, 1000])
+@pytest.mark.parametrize("chunksize", [1, 3, 7, 1000, 1 << 32, sys.maxsize])
 def test_chunksize_does_not_change_results(pool: Pool, chunksize: int) -> None:
     """However tasks are dealt, the list is the same."""
     expected = [number**2 for number in range(50)]

@@ -109,16 +109,16 @@ def test_large_results(
     make_pool: MakePool, shared_dir: Path, monkeypatch: pytest.MonkeyPatch, harm: Harm
 ) -> None:
     """A data file: the error names it; the next results are right."""
-    read = RunDirectory.read
+    read = RunDirectory.read_own
     harmed: list[str] = []
 
-    def harm_and_read(run: RunDirectory, name: str, *place: Any) -> bytes:
+    def harm_and_read(run: RunDirectory, name: str, *place: Any) -> Any:
         if "/data." in name and not harmed:
             harmed.append(name)
             harm(Path(run.path, name), place[0])
         return read(run, name, *place)
 
-    monkeypatch.setattr(RunDirectory, "read", harm_and_read)
+    monkeypatch.setattr(RunDirectory, "read_own", harm_and_read)
     pool = make_pool(processes=1)
     told = result_or_error(pool, large, [1])
     assert harmed

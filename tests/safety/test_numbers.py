@@ -11,15 +11,17 @@ from zlib import crc32
 
 import pytest
 
-from pypool import RunDirectoryError
+from pypool import RunDirectoryError, packing
 from pypool.engine.calls import Call
 from pypool.engine.outcomes import Outcomes
+from pypool.packing import PackingDamaged
 from pypool.rundir import batch, names, records
 from pypool.rundir.batch import BatchDamaged, BatchReader
 from pypool.rundir.mailbox import READ_LIMIT, FileReader, OutboxReader
 from pypool.rundir.messages import VALUE, Entry, pack_entry
 from pypool.rundir.run import INFO_LIMIT, RunDirectory
-from pypool.worker.worker import Worker
+from pypool.worker.borrowed import Borrowed
+from pypool.worker.objects import Objects
 
 from .threats import against
 
@@ -175,8 +177,9 @@ def test_a_table_of_items_that_lies(run: RunDirectory, end: int) -> None:
     [
         b"",
         b"\x00" * 5,
-        batch.META.pack(0, 1, bytes(32), (1 << 32) - 1),
-        batch.META.pack(0, (1 << 32) - 1, bytes(32), 0),
+        batch.META.pack(0, 1, bytes(32), (1 << 32) - 1, 0),
+        batch.META.pack(0, 1, bytes(32), 1, (1 << 32) - 1),
+        batch.META.pack(0, (1 << 32) - 1, bytes(32), 0, 0),
     ],
 )
 def test_a_head_of_a_batch_that_lies(run: RunDirectory, meta: bytes) -> None:
@@ -192,9 +195,20 @@ def test_a_function_that_says_to_be_long(run: RunDirectory) -> None:
     digest = bytes(32)
     name = names.function(digest.hex())
     run.write(name, [lying_header(run.mark, records.FUNCTION, (1 << 32) - 1), b"short"])
-    worker = SimpleNamespace(_run=run)
     with little_memory(), pytest.raises(BatchDamaged, match=digest.hex()):
-        Worker._function_file(cast("Any", worker), digest)
+        Objects(run, {}).file(digest)
+
+
+@against("Numbers that ask for too much")
+@pytest.mark.parametrize("place", [(1 << 60, 100, 0), (0, 1 << 60, 0), (0, 1 << 21, 0)])
+def test_a_buffer_that_says_to_be_long(run: RunDirectory, place: packing.Place) -> None:
+    """Neither is memory taken for it, nor is it mapped."""
+    run.write(names.batches(1), [bytes(1000)])
+    head = packing.Packed(b"", ()).head([place])
+    with opened(run, names.batches(1)) as fd, little_memory(), pytest.raises(PackingDamaged):
+        packing.loads(head, Borrowed().fetch(fd, 0))
+    with little_memory(), pytest.raises(PackingDamaged):
+        packing.loads_flat(head)
 
 
 @against("Numbers that ask for too much")

@@ -157,7 +157,7 @@ class Player:
         digest = hashlib.sha256(pickled).digest()
         whole = Batch(self._batches)
         asked = Call(call, pickled, digest, "f", chunk, Nobody(), seed)
-        whole.add(Portion(asked, 0, pickling.dumps_items(items), final=True))
+        whole.add(Portion(asked, 0, pickling.pack_items(list(items))[0], final=True))
         self._store.add(whole)
         return self._batches
 

@@ -13,6 +13,7 @@ import pytest
 from pypool.rundir import names, records
 from pypool.rundir.run import RunDirectory
 from pypool.worker import worker
+from pypool.worker.trouble import DiskTrouble
 from pypool.worker.worker import PAGE_BYTES, DataFile, above_standard
 
 from . import jobs
@@ -51,7 +52,7 @@ def test_results_share_a_part_up_to_its_limit(
     """The one that reaches it is the last one."""
     monkeypatch.setattr(names, "PART_LIMIT", 10)
     data = files.next_worker()
-    places = [data.append(b"12345678")[:3] for _ in range(3)]
+    places = [data.append([b"12345678"])[:3] for _ in range(3)]
     assert places == [(1, 0, 8), (1, 8, 8), (2, 0, 8)]
 
 
@@ -61,15 +62,15 @@ def test_a_large_result_has_a_part_of_its_own(
     """Others go on where they were."""
     monkeypatch.setattr(worker.names, "OWN_PART", 10)
     data = files.next_worker()
-    places = [data.append(body)[:3] for body in (b"small", b"very large", b"small")]
+    places = [data.append([body])[:3] for body in (b"small", b"very large", b"small")]
     assert places == [(1, 0, 5), (2, 0, 10), (1, 5, 5)]
 
 
 def test_no_part_number_is_used_again(files: Files) -> None:
     """Not even after the driver has removed the part, and not by the next worker."""
-    assert files.next_worker().append(b"one")[0] == 1
+    assert files.next_worker().append([b"one"])[0] == 1
     files.run.remove(names.data(ELEMENT, 0, 1))
-    assert files.next_worker().append(b"two")[0] == 2
+    assert files.next_worker().append([b"two"])[0] == 2
 
 
 Write = Callable[..., None]
@@ -99,9 +100,9 @@ def test_a_result_that_the_disk_refuses_is_written_again(
     """To the same place, once there is room."""
     monkeypatch.setattr(worker, "DISK_PAUSE", 0.0)
     data = files.next_worker()
-    data.append(b"before")
+    data.append([b"before"])
     monkeypatch.setattr(files.run, "write", refusing(files.run.write, code, times=3))
-    assert data.append(b"result")[:3] == (1, 6, 6)
+    assert data.append([b"result"])[:3] == (1, 6, 6)
     assert files.content(1) == b"beforeresult"
 
 
@@ -110,8 +111,8 @@ def test_a_result_is_not_held_for_ever(files: Files, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(worker, "DISK_PAUSE", 0.01)
     monkeypatch.setattr(worker, "DISK_PATIENCE", 0.05)
     monkeypatch.setattr(files.run, "write", refusing(files.run.write, errno.ENOSPC, times=1000))
-    with pytest.raises(worker._DiskTrouble, match="No space left on device"):
-        files.next_worker().append(b"result")
+    with pytest.raises(DiskTrouble, match="No space left on device"):
+        files.next_worker().append([b"result"])
     assert not list(Path(f"{files.run.path}/{ELEMENT}").iterdir())
 
 
@@ -120,8 +121,8 @@ def test_what_a_pause_does_not_mend_is_told_at_once(
 ) -> None:
     """A directory that is gone stays so."""
     monkeypatch.setattr(files.run, "write", refusing(files.run.write, errno.ENOENT, times=1))
-    with pytest.raises(worker._DiskTrouble, match="No such file"):
-        files.next_worker().append(b"result")
+    with pytest.raises(DiskTrouble, match="No such file"):
+        files.next_worker().append([b"result"])
 
 
 # ---- what tasks may do

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pypool.engine.dealing.needs import Need
 from pypool.engine.dealing.ranges import Ranges, runs
 from pypool.engine.journal import DIGEST_SIZE
-from pypool.rundir import messages, names, records
+from pypool.rundir import messages, names, objects, records
 from pypool.rundir.mailbox import FileReader, OutboxReader
 from pypool.rundir.messages import Entry, Share
+from pypool.rundir.objects import ObjectDamaged
 from pypool.rundir.records import Record
 from pypool.rundir.run import RunDirectory
 
@@ -274,17 +276,17 @@ def read_run(run: RunDirectory, results: bool = True) -> OldRun:
 
 def modules_of(run: RunDirectory, old: OldRun) -> Iterator[dict[str, str]]:
     """What the driver had loaded of the user's own modules, for each function: their digests."""
-    scanner = records.Scanner(run.mark)
     for digest in {batch.digest for batch in old.batches.values()}:
         try:
-            data = run.read(names.function(digest))
+            fd = run.open_file(names.function(digest), os.O_RDONLY)
         except FileNotFoundError:
             continue
-        function = scanner.record_at(data, 0)
-        if function is not None:
-            behind = scanner.record_at(data, records.HEADER_SIZE + len(function.payload))
-            if behind is not None and behind.kind == records.CODE:
-                yield messages.unpack(behind.payload)
+        try:
+            with suppress(ObjectDamaged):
+                if code := objects.read(fd, run.mark)[1]:
+                    yield messages.unpack(code)
+        finally:
+            os.close(fd)
 
 
 def _all(reader: FileReader | OutboxReader) -> Iterable[Record]:
