@@ -151,6 +151,11 @@ class AsyncResult(Generic[T]):
         """The task is done."""
         self._finish(success, value)
 
+    def set_items(self, first: int, values: list[Any]) -> None:
+        """These tasks have returned."""
+        for number, value in enumerate(values, first):
+            self.set_item(number, True, value)
+
     def fail(self, error: BaseException, quietly: bool = False) -> None:
         """The call as a whole cannot be completed. After `terminate` no callback hears of it."""
         if quietly:
@@ -221,7 +226,17 @@ class MapResult(AsyncResult[list[T]]):
             self._errors[index] = value
         if success and self._each is not None:
             self._post(self._each, value)
-        self._left -= 1
+        self._count_done(1)
+
+    def set_items(self, first: int, values: list[T]) -> None:
+        """These tasks have returned."""
+        self._results[first : first + len(values)] = values
+        for value in values if self._each is not None else ():
+            self._post(self._each, value)
+        self._count_done(len(values))
+
+    def _count_done(self, count: int) -> None:
+        self._left -= count
         if not self._left:
             results, self._results = self._results, []
             if self._errors:
@@ -305,6 +320,11 @@ class Stream:
         """One task is done."""
         self._arrived += 1
         self._put(index, success, value)
+
+    def set_items(self, first: int, values: list[Any]) -> None:
+        """These tasks have returned."""
+        for number, value in enumerate(values, first):
+            self.set_item(number, True, value)
 
     def _put(self, index: int, success: bool, value: Any) -> None:
         if not self._abandoned:

@@ -11,7 +11,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, TypeAlias
 
     import numpy as np
@@ -64,12 +64,16 @@ class Task:
         return self._rng
 
 
-_current: Task | None = None
+_current: Task | tuple[Callable[[int], int], int, int, int, bytes] | None = None
 _loading = False
 
 
 def current_task() -> Task | None:
     """The task that this process is running; None outside of tasks."""
+    global _current
+    if isinstance(_current, tuple):
+        number, index, attempt, slot, seed = _current
+        _current = Task(number(index), attempt, slot, seed)
     return _current
 
 
@@ -84,7 +88,8 @@ def rng() -> np.random.Generator:
         and however often it is started. Without a seed, and outside of tasks, they are others
         each time. Within one task it is one generator, which goes on where it was.
     """
-    return generator(b"", 0) if _current is None else _current.rng()
+    current = current_task()
+    return generator(b"", 0) if current is None else current.rng()
 
 
 def division(n: int) -> list[dict[str, int]]:
@@ -115,8 +120,16 @@ def is_loading() -> bool:
 def begin(task: Task | None) -> Task | None:
     """From now on this process runs that task, or none. Gives what it ran before."""
     global _current
-    before, _current = _current, task
+    before, _current = current_task(), task
     return before
+
+
+def begin_later(
+    number: Callable[[int], int], index: int, attempt: int, slot: int, seed: bytes
+) -> None:
+    """The same, but the task is made when somebody asks; `number` gives its index in its call."""
+    global _current
+    _current = number, index, attempt, slot, seed
 
 
 # ---- seeds

@@ -27,6 +27,8 @@ class Handle(Protocol):
 
     def set_item(self, index: int, success: bool, value: Any) -> None: ...
 
+    def set_items(self, first: int, values: list[Any]) -> None: ...
+
     def fail(self, error: BaseException, quietly: bool = False) -> None: ...
 
 
@@ -248,6 +250,20 @@ class Calls:
         if not batch.left:
             self._batches.pop(batch.number, None)
         call.left -= 1
+        self._close_if_over(call)
+
+    def tell_all(self, batch: Batch, index: int, values: list[Any]) -> None:
+        """Tells the values of the task and those behind it."""
+        if len(batch.parts) > 1:
+            for number, value in enumerate(values):
+                self.tell(batch, index + number, True, value)
+            return
+        call, own_index = batch.task(index)
+        call.handle.set_items(own_index, values)
+        batch.left -= len(values)
+        if not batch.left:
+            self._batches.pop(batch.number, None)
+        call.left -= len(values)
         self._close_if_over(call)
 
     def adopt(self, batch: Batch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pypool.engine.calls import Calls
+from pypool.engine.calls import Batch, Calls
 from pypool.engine.dealing.deal import Deal
 from pypool.engine.journal import Journal
 from pypool.engine.links import Link
@@ -16,6 +16,7 @@ from pypool.engine.outcomes import Outcomes, how_it_died, initializer_failed, sh
 from pypool.errors import PoolError, VersionMismatchError
 from pypool.printable import printable
 from pypool.rundir import messages, records
+from pypool.rundir.messages import Entry
 from pypool.rundir.records import Record
 
 _GREETINGS = (records.HELLO, records.BEAT)
@@ -116,17 +117,32 @@ class Intake:
     def _results(self, link: Link, record: Record, now: float) -> None:
         batch = record.key
         entries = list(messages.entries(record.payload))
-        indexes = [entry.index for entry in entries]
-        seconds = [entry.seconds for entry in entries]
+        indexes: list[int] = []
+        seconds: list[float] = []
+        for entry in entries:
+            indexes += range(entry.index, entry.index + entry.count)
+            seconds += [entry.seconds] * entry.count
         counts = self._deal.answered(link.key, batch, indexes, seconds, now)
         waiting = self._calls.batch(batch)
         if waiting is None:
             return
-        self._journal.tasks(batch, [entries[position].head for position in counts])
-        for position in counts:
-            entry = entries[position]
-            success, value = self._outcomes.decode(link, entry, *waiting.task(entry.index))
-            self._calls.tell(waiting, entry.index, success, value)
+        if len(counts) < len(indexes):  # some were answered before
+            parts = list(messages.entries_of_tasks(record.payload))
+            entries = [parts[position] for position in counts]
+        self._journal.tasks(batch, [entry.head for entry in entries])
+        for entry in entries:
+            self._tell(link, waiting, entry)
+
+    def _tell(self, link: Link, waiting: Batch, entry: Entry) -> None:
+        """Tells the callers what an entry says."""
+        if entry.outcome == messages.VALUES:
+            values = self._outcomes.values(entry)
+            if values is not None:
+                self._calls.tell_all(waiting, entry.index, values)
+                return
+        for part in entry.parts() if entry.outcome == messages.VALUES else (entry,):
+            success, value = self._outcomes.decode(link, part, *waiting.task(part.index))
+            self._calls.tell(waiting, part.index, success, value)
 
     def _refused(self, link: Link, words: dict[str, Any]) -> None:
         why = words["why"]

@@ -90,6 +90,13 @@ class Outcomes:
             return False, noted(unpicklable(*value), f"{call.task(index)} on {link.host}")
         return True, value
 
+    def values(self, entry: Entry) -> list[Any] | None:
+        """What an entry with several values says; None if one of them cannot be loaded here."""
+        try:
+            return entry.values()
+        except BaseException:  # each by itself will say what is wrong
+            return None
+
     def _raised(self, link: Speaker, entry: Entry, body: Buffer, what: str) -> BaseException:
         error, traceback, told = pickling.loads_error(body)
         if error is None:

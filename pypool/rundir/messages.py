@@ -6,16 +6,19 @@ Both sides import this module, so that a message has one definition.
 from __future__ import annotations
 
 import json
+import pickle
 import struct
 from collections.abc import Iterator
+from io import BytesIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _SHARE = struct.Struct("<IIQIIHfI")
-_ENTRY = struct.Struct("<IHBBHdfIQQI")
+_ENTRY = struct.Struct("<IHBBHdfIQQII")
 _ELSEWHERE = struct.Struct("<IQQI")
+_SIZE = struct.Struct("<I")
 ENTRY_SIZE = _ENTRY.size
 
 # outcomes of a task
@@ -25,6 +28,9 @@ UNPICKLABLE = 2
 """The function returned something that does not pickle; the body says what and why."""
 VOID = 3
 """From worker to agent only: the batch could not be read, nothing of this message was begun."""
+VALUES = 5
+"""Values of several tasks, the entry's and those behind it: sizes of their pickles (4 bytes each),
+then these one behind the other."""
 READY = 4
 """From worker to agent only: the initializer has returned; or the body says what it raised."""
 
@@ -113,6 +119,8 @@ class Entry:
     Attributes
     ----------
     index, attempt, outcome, slot : int
+    count : int
+        Of how many tasks it tells: that of `index` and those behind it.
     start : float
         Seconds since the epoch, by the node's clock.
     seconds : float
@@ -130,6 +138,7 @@ class Entry:
     __slots__ = (
         "attempt",
         "body",
+        "count",
         "elsewhere",
         "head",
         "index",
@@ -153,12 +162,37 @@ class Entry:
             self.memory,
             first,
             size,
+            self.count,
             length,
         ) = _ENTRY.unpack_from(data, position)
         self.output = (first, size)
         self.head = data[position : position + ENTRY_SIZE]
         self.body = data[position + ENTRY_SIZE : position + ENTRY_SIZE + length]
         self.elsewhere = _ELSEWHERE.unpack(self.body) if place == _DATA_FILE else None
+
+    def parts(self) -> Iterator[Entry]:
+        """Of an entry with several values: one for each task."""
+        place = _SIZE.size * self.count
+        for number, (size,) in enumerate(_SIZE.iter_unpack(self.body[:place])):
+            yield Entry(
+                pack_entry(
+                    self.index + number,
+                    self.attempt,
+                    VALUE,
+                    self.slot,
+                    self.start,
+                    self.seconds,
+                    self.memory,
+                    self.output,
+                    self.body[place : place + size],
+                )
+            )
+            place += size
+
+    def values(self) -> list[Any]:
+        """Of an entry with several values: all of them."""
+        load = pickle.Unpickler(BytesIO(self.body[_SIZE.size * self.count :])).load
+        return [load() for _ in range(self.count)]
 
 
 def pack_entry(
@@ -172,6 +206,7 @@ def pack_entry(
     output: tuple[int, int],
     body: bytes,
     elsewhere: tuple[int, int, int, int] | None = None,
+    count: int = 1,
 ) -> bytes:
     """The bytes of an entry; see `Entry` for what they mean."""
     place = _INLINE
@@ -189,6 +224,7 @@ def pack_entry(
         min(memory, LARGEST_MEMORY),
         output[0],
         output[1],
+        count,
         len(body),
     )
     return head + body
@@ -203,14 +239,22 @@ def entries(payload: bytes) -> Iterator[Entry]:
         yield entry
 
 
+def entries_of_tasks(payload: bytes) -> Iterator[Entry]:
+    """The same, with an entry for each task."""
+    for entry in entries(payload):
+        yield from entry.parts() if entry.outcome == VALUES else (entry,)
+
+
 def outcomes(heads: bytes) -> Iterator[tuple[int, int]]:
     """Index and outcome of each of the entries whose heads stand in a TASKS record."""
     for head in _ENTRY.iter_unpack(heads):
-        yield head[0], head[2]
+        outcome = VALUE if head[2] == VALUES else head[2]
+        for index in range(head[0], head[0] + head[-2]):
+            yield index, outcome
 
 
-def cut_entries(data: bytes) -> tuple[list[tuple[int, int, float, bytes]], int]:
-    """Whole entries of a stream: index, outcome, seconds and bytes of each; and their length."""
+def cut_entries(data: bytes) -> tuple[list[tuple[int, int, int, float, bytes]], int]:
+    """Whole entries of a stream: index, count, outcome, seconds, bytes of each; their length."""
     found = []
     position = 0
     while position + ENTRY_SIZE <= len(data):
@@ -218,7 +262,7 @@ def cut_entries(data: bytes) -> tuple[list[tuple[int, int, float, bytes]], int]:
         end = position + ENTRY_SIZE + head[-1]
         if end > len(data):
             break
-        found.append((head[0], head[2], head[6], data[position:end]))
+        found.append((head[0], head[-2], head[2], head[6], data[position:end]))
         position = end
     return found, position
 

@@ -41,6 +41,9 @@ GONE_PATIENCE = 5.0
 """Seconds after which a run directory that is not there has been removed."""
 
 LAST_WORD_PATIENCE = 5.0
+LAID_BY_SECONDS = 0.01
+"""So long a worker may keep values that it has laid by."""
+
 DISMISSAL_PATIENCE = 2.0
 """Seconds that workers without work have to end by themselves."""
 
@@ -337,6 +340,8 @@ class Agent:
         due = min(self._beat_at, mail.flush_at(), self._ending.next_at)
         if any(slot.backlog() > 1 for slot in self._slots) and self._some_idle():
             due = min(due, now + AHEAD_SECONDS)
+        elif any(slot.has_laid_by for slot in self._slots):
+            due = min(due, now + LAID_BY_SECONDS)
         reading, writing = [self._wake], []
         if mail.waiting < HELD_BYTES:
             reading += [slot.outcomes for slot in self._slots if slot.pid]
@@ -358,6 +363,8 @@ class Agent:
             if slot.pid:
                 for outcome in slot.receive():
                     self._note(outcome)
+                if (laid_by := slot.take_laid_by()) is not None:
+                    self._note(laid_by)
                 if slot.raised and self._reason is None:
                     self._not_ready(slot)
         if woken:
@@ -373,7 +380,7 @@ class Agent:
             return
         self._mail.put_outcome(held.share.batch, outcome.entry)
         self._ending.longest_task = max(self._ending.longest_task, outcome.seconds)
-        self._answered(held, 1)
+        self._answered(held, outcome.count)
 
     def _answered(self, held: Held, count: int) -> None:
         held.unanswered -= count

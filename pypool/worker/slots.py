@@ -17,11 +17,30 @@ from contextlib import suppress
 from mmap import mmap
 
 from pypool.rundir import names
-from pypool.rundir.messages import ENTRY_SIZE, READY, VOID, Share, cut_entries
+from pypool.rundir.messages import (
+    ENTRY_SIZE,
+    READY,
+    VALUES,
+    VOID,
+    Share,
+    cut_entries,
+    pack_entry,
+)
 from pypool.rundir.run import RunDirectory
 from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
-from pypool.worker.worker import AT_WORK, LEAVING, PAGE, PAGE_BYTES, TROUBLE, Worker, become_worker
+from pypool.worker.laid_by import LaidBy
+from pypool.worker.worker import (
+    AT_WORK,
+    LAID_BY,
+    LEAVING,
+    PAGE,
+    PAGE_BYTES,
+    SHORT,
+    TROUBLE,
+    Worker,
+    become_worker,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +53,9 @@ AHEAD_SECONDS = 0.002
 
 AHEAD_MESSAGES = 14
 MESSAGE_SECONDS = 0.0005
-LEAST_SECONDS = 10e-6
+SHORT_TASKS_SECONDS = 0.002
+"""How much work is passed on at once; to tell of it costs less than such tasks."""
+LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
 
 _PIPE_BYTES = 1 << 20
@@ -65,7 +86,8 @@ class Held:
         """Tasks that are passed on together: none of them can be taken back once it is read."""
         if self.share.chunk:
             return self.share.chunk
-        return max(1, int(MESSAGE_SECONDS / self.seconds)) if self.known else 1
+        work = SHORT_TASKS_SECONDS if self.seconds <= SHORT else MESSAGE_SECONDS
+        return max(1, int(work / self.seconds)) if self.known else 1
 
     def whole_chunk(self, last: int) -> int:
         """Where a piece may end, `last` or after: a chunk is for one worker."""
@@ -91,15 +113,22 @@ class Piece:
 
 
 class Outcome:
-    """What a slot has to say of one task."""
+    """What a slot has to say of one task, or of `count` that follow each other."""
 
-    __slots__ = ("entry", "held", "index", "seconds", "void_to")
+    __slots__ = ("count", "entry", "held", "index", "seconds", "void_to")
 
     def __init__(
-        self, held: Held, index: int, entry: bytes, seconds: float, void_to: int = 0
+        self,
+        held: Held,
+        index: int,
+        entry: bytes,
+        seconds: float,
+        void_to: int = 0,
+        count: int = 1,
     ) -> None:
         self.held = held
         self.index = index
+        self.count = count
         self.entry = entry
         self.seconds = seconds
         self.void_to = void_to
@@ -141,6 +170,7 @@ class Slot:
         self.was_ready = False
         self.failures = 0
         self._page = mmap(-1, PAGE_BYTES)
+        self._laid_by = LaidBy(self._page, LAID_BY)
         self._packets_in = self._packets_kept = self.outcomes = -1
 
     def start(
@@ -158,6 +188,7 @@ class Slot:
         The agent is single-threaded, so a fork is safe.
         """
         self._page[: PAGE.size] = bytes(PAGE.size)
+        self._laid_by.clear()
         self.ready = info["initializer"] is None
         worker_packets, self._packets_in = packet_pipe()
         self.outcomes, worker_outcomes = os.pipe()
@@ -248,12 +279,12 @@ class Slot:
         self._left += data
         cut, done = cut_entries(self._left)
         self._left = self._left[done:]
-        if cut and cut[0][1] == READY:
-            self.raised = cut.pop(0)[3][ENTRY_SIZE:]
+        if cut and cut[0][2] == READY:
+            self.raised = cut.pop(0)[-1][ENTRY_SIZE:]
             self.ready = not self.raised
             self.was_ready = self.was_ready or self.ready
             self.failures = 0 if self.ready else self.failures + 1
-        return [self._outcome(*each) for each in cut]
+        return [found for each in cut if (found := self._outcome(*each)) is not None]
 
     def _read(self) -> bytes:
         try:
@@ -261,16 +292,62 @@ class Slot:
         except BlockingIOError:
             return b""
 
-    def _outcome(self, index: int, outcome: int, seconds: float, entry: bytes) -> Outcome:
+    def _outcome(
+        self, index: int, count: int, outcome: int, seconds: float, entry: bytes
+    ) -> Outcome | None:
         piece = self.outstanding[0]
         if outcome == VOID:
             self.outstanding.popleft()
             return Outcome(piece.held, piece.first, entry, seconds, piece.last)
+        new = index + count - piece.first
+        if new <= 0:
+            return None  # it was taken from what was laid by
         piece.held.learn(seconds)
-        piece.first += 1
+        piece.first += new
         if piece.first == piece.last:
             self.outstanding.popleft()
-        return Outcome(piece.held, index, entry, seconds)
+        return Outcome(piece.held, index, entry, seconds, count=new)
+
+    @property
+    def has_laid_by(self) -> bool:
+        """The worker keeps values that it has not sent."""
+        if not self.pid or not self.outstanding:
+            return False
+        batch, first, count = self._laid_by.place
+        piece = self.outstanding[0]
+        return bool(count) and piece.held.share.batch == batch and first + count > piece.first
+
+    def take_laid_by(self) -> Outcome | None:
+        """What the worker keeps while it is at a task that takes longer than was thought.
+
+        It will send that again, with what comes of the task: until then its piece is outstanding.
+        """
+        at_work = self.at_work()
+        if at_work is None or at_work[2] < AHEAD_SECONDS or not self.has_laid_by:
+            return None
+        return self._laid_by_outcome(at_work[1])
+
+    def _laid_by_outcome(self, end: int) -> Outcome | None:
+        taken = self._laid_by.taken()
+        if taken is None:
+            return None
+        _, first, count, body = taken
+        if first + count > end:
+            return None
+        seconds = self.outstanding[0].held.seconds
+        entry = pack_entry(
+            first,
+            self._laid_by.attempt,
+            VALUES,
+            self.number,
+            time.time(),
+            seconds,
+            0,
+            (0, 0),
+            body,
+            count=count,
+        )
+        return self._outcome(first, count, VALUES, seconds, entry)
 
     def take_back(self) -> list[Piece]:
         """Reads again what the worker has not read, and gives it back.
@@ -310,7 +387,7 @@ class Slot:
         if what != AT_WORK or not self.outstanding:
             return None
         piece = self.outstanding[0]
-        if (piece.held.share.batch, piece.first) != (batch, index):
+        if piece.held.share.batch != batch or not piece.first <= index < piece.last:
             return None  # its outcome is in the pipe already
         return piece.held, index, time.monotonic() - since
 
@@ -331,18 +408,24 @@ class Slot:
         outcomes: list[Outcome] = []
         while data := self._read():  # which may end in the middle of one
             outcomes += self._whole(data)
+        if self.has_laid_by and (laid_by := self._laid_by_outcome(end=1 << 32)) is not None:
+            outcomes.append(laid_by)
         victim = self.at_work()
         if victim is not None:
-            piece = self.outstanding[0]
-            piece.first += 1
-            if piece.first == piece.last:
-                self.outstanding.popleft()
+            self._cut_out(victim[1])
         rest = list(self.outstanding)
         self.outstanding.clear()
         self._left = b""
         self.pid = 0
         self.close()
         return outcomes, victim, rest
+
+    def _cut_out(self, index: int) -> None:
+        """That task of the first piece is not there any more."""
+        piece = self.outstanding.popleft()
+        before = Piece(piece.held, piece.first, index)
+        behind = Piece(piece.held, index + 1, piece.last)
+        self.outstanding.extendleft(each for each in (behind, before) if each.first < each.last)
 
     def kill(self) -> None:
         """Ends the worker and what it started; `waitpid` still has to be called."""

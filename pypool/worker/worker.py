@@ -25,15 +25,28 @@ from zlib import crc32
 
 from pypool import packing, pickling, task
 from pypool.errors import CodeChangedError
-from pypool.packing import Packed
+from pypool.packing import Packed, is_plain
 from pypool.rundir import names
 from pypool.rundir.batch import APPLY, MAP, BatchDamaged, BatchReader
-from pypool.rundir.messages import ERROR, READY, UNPICKLABLE, VALUE, VOID, Share, pack_entry
+from pypool.rundir.messages import (
+    ERROR,
+    READY,
+    VALUE,
+    VALUES,
+    VOID,
+    Entry,
+    Share,
+    pack_entry,
+)
 from pypool.rundir.objects import ELSEWHERE
 from pypool.rundir.run import RunDirectory
 from pypool.task import Task
 from pypool.worker.borrowed import Borrowed
+from pypool.worker.laid_by import BYTES as LAID_BY_BYTES
+from pypool.worker.laid_by import LaidBy
 from pypool.worker.objects import ObjectFile, Objects, above_standard
+from pypool.worker.outcome import packed_value, pickled_error
+from pypool.worker.short import ShortTasks
 from pypool.worker.trouble import EXHAUSTED, DiskTrouble, disk_trouble, intact
 
 TYPE_CHECKING = False
@@ -47,6 +60,10 @@ if TYPE_CHECKING:
 PAGE = struct.Struct("<BxxxIId")
 """What the worker does, batch, index, since when by the monotonic clock."""
 
+INDEX = struct.Struct("<Id")
+INDEX_AT = 8
+"""The last two of these."""
+
 TROUBLE = 1
 """The byte, between those, of an errno with which the disk refuses a result; else 0."""
 
@@ -58,7 +75,14 @@ LEAVING = 2
 PART = struct.Struct("<I")
 """Behind that: the last data part begun in this slot; it stays when a worker dies."""
 
-PAGE_BYTES = PAGE.size + PART.size
+LAID_BY = 64
+"""Where in the page what it has laid by begins."""
+
+PAGE_BYTES = LAID_BY + LAID_BY_BYTES
+
+SHORT = 100e-6
+"""Tasks that are expected to take no longer than so many seconds are told of together."""
+
 
 PATIENCE = 2.0
 LESS_PATIENCE = 0.05
@@ -120,7 +144,13 @@ class Worker:
         self._batch: BatchReader | None = None
         self._batch_fd = -1
         self._objects = Objects(run, known)
+        self._loaded: tuple[bytes, int, Callable[..., Any]] = b"", -1, len
         self._borrowed = Borrowed()
+        self._laid_by = LaidBy(page, LAID_BY)
+        self._short = ShortTasks(
+            self._laid_by, self._is_at, self._call, self._send_laid_by, self._answer_short, slot
+        )
+        self._printed_before = 0
         self._refuses = run.info.get("on_change") == "refuse"
         self._told_of_changes = False
         self._data = DataFile(run, element, slot, page)
@@ -180,6 +210,12 @@ class Worker:
             batch = patiently(lambda: self._open_batch(share), self._patience)
             with disk_trouble():
                 items = patiently(lambda: batch.items(share.first, share.last), self._patience)
+            if 0 < share.seconds <= SHORT and self._chunks_left is None and len(items) > 1:
+                self._printed_before = self._printed()
+                self._short.run(batch, share, items, self._function(batch.digest))
+                self._page[0] = IDLE
+                self._answered = True
+                return
             for index, item in enumerate(items, share.first):
                 PAGE.pack_into(self._page, 0, AT_WORK, share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
@@ -203,18 +239,68 @@ class Worker:
     def _task(self, batch: BatchReader, share: Share, index: int, item: bytes) -> None:
         printed = self._printed()
         start, clock = time.time(), time.perf_counter()
+        outcome, body = self._call(batch, share, index, item)
+        seconds = time.perf_counter() - clock
+        flush_output()
+        self._answer(index, share.attempt, outcome, body, start, seconds, printed)
+
+    def _is_at(self, index: int, since: float) -> None:
+        """A short task begins, of the batch that is at work."""
+        INDEX.pack_into(self._page, INDEX_AT, index, since)
+
+    def _answer_short(
+        self,
+        index: int,
+        attempt: int,
+        outcome: int,
+        body: bytes | Packed,
+        start: float,
+        seconds: float,
+    ) -> None:
+        flush_output()
+        self._answer(index, attempt, outcome, body, start, seconds, self._printed_before)
+        self._printed_before = self._printed()
+
+    def _send_laid_by(self, start: float, seconds: float) -> None:
+        """The values of short tasks, which began then and took so long together."""
+        _, first, count = self._laid_by.place
+        if not count:
+            return
+        flush_output()
+        printed, self._printed_before = self._printed_before, self._printed()
+        entry = pack_entry(
+            first,
+            self._laid_by.attempt,
+            VALUES,
+            self._slot,
+            start,
+            seconds / count,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            (printed, max(0, self._printed_before - printed)),
+            self._laid_by.body(count),
+            count=count,
+        )
+        if self._run.mark in entry:
+            for part in Entry(entry).parts():
+                self._answer(
+                    part.index, part.attempt, VALUE, part.body, start, part.seconds, printed
+                )
+        else:
+            self._send(entry)
+
+    def _call(
+        self, batch: BatchReader, share: Share, index: int, item: bytes
+    ) -> tuple[int, bytes | Packed]:
+        """Calls the function; gives what came of it."""
         loading: str | None = "the function"
-        argument = value = None
-        body: bytes | Packed
         task.begin_loading(True)
         try:
             function = self._function(batch.digest)
             loading = "the item"
-            argument = self._argument(batch, item)
+            argument = pickling.loads(item) if is_plain(item) else self._argument(batch, item)
             loading = None
             task.begin_loading(False)
-            seed, index_in_call = batch.seed, batch.index_in_call(index)
-            task.begin(Task(index_in_call, share.attempt, self._slot, seed))
+            task.begin(Task(batch.index_in_call(index), share.attempt, self._slot, batch.seed))
             if batch.call == MAP:
                 value = function(argument)
             elif batch.call == APPLY:
@@ -227,15 +313,26 @@ class Worker:
             if loading is not None and not isinstance(error, CodeChangedError):
                 note = f"pypool: {loading} could not be unpickled in the worker"
                 pickling.add_note(error, note)
-            outcome, body = ERROR, pickled_error(error)
+            return ERROR, pickled_error(error)
         else:
-            outcome, body = packed_value(value)
-        seconds = time.perf_counter() - clock
-        task.begin_loading(False)
-        task.begin(None)
-        if os.getpid() != self._pid:
-            os._exit(0)  # a child that the task forked and that came back into our loop
-        flush_output()
+            return packed_value(value)
+        finally:
+            task.begin_loading(False)
+            task.begin(None)
+            if os.getpid() != self._pid:
+                os._exit(0)  # a child that the task forked and that came back into our loop
+
+    def _answer(
+        self,
+        index: int,
+        attempt: int,
+        outcome: int,
+        body: bytes | Packed,
+        start: float,
+        seconds: float,
+        printed: int,
+    ) -> None:
+        """Sends what came of one task, and gives back what it had of files."""
         end = self._printed()
         output = (printed, max(0, end - printed))  # a task may have truncated it
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -245,12 +342,11 @@ class Worker:
             body = b""
         elif len(body) >= names.INLINE_LIMIT or self._run.mark in body:
             elsewhere = self._data.append([body])
-        argument = value = None
         self._borrowed.give_back()
         self._send(
             pack_entry(
                 index,
-                share.attempt,
+                attempt,
                 outcome,
                 self._slot,
                 start,
@@ -296,15 +392,16 @@ class Worker:
     def _function(self, digest: bytes) -> Callable[..., Any]:
         """The function, loaded at most once while it stays among the last ones used."""
         batch = -1 if self._batch is None else self._batch.number
+        if self._loaded[:2] == (digest, batch):
+            return self._loaded[2]
         function, code = patiently(lambda: self._objects.function(digest, batch), self._patience)
         if code is not None:
             self._compare(code)
+        self._loaded = digest, batch, function
         return function
 
     def _argument(self, batch: BatchReader, item: bytes) -> Any:
         """What the function is to be called with."""
-        if packing.is_plain(item):
-            return pickling.loads(item)
         common: dict[int, Any] = {}
 
         def meet(serial: int) -> Any:
@@ -458,33 +555,6 @@ def flush_output() -> None:
             stream.flush()
         except Exception:  # whatever the task has put there is its own business
             continue
-
-
-def packed_value(value: Any) -> tuple[int, bytes | Packed]:
-    """VALUE and what it is packed as, or UNPICKLABLE and why."""
-    try:
-        return VALUE, pickling.pack_result(value)
-    except BaseException as error:  # whatever the value's class does, it is the task's result
-        return UNPICKLABLE, pickling.dumps_result((_repr(error), _repr(value)))
-
-
-def pickled_error(error: BaseException) -> bytes:
-    import traceback
-
-    here = error.__traceback__
-    frames = here.tb_next if here is not None and here.tb_next is not None else here
-    try:
-        told = "".join(traceback.format_exception(type(error), error, frames))
-    except BaseException as broken:  # what it calls is the exception's own
-        told = f"<telling its traceback raised {type(broken).__name__}>"
-    return pickling.dumps_error(error, told)
-
-
-def _repr(value: Any) -> str:
-    try:
-        return repr(value)[:1000]
-    except BaseException as error:
-        return f"<{type(value).__name__} whose __repr__ raised {type(error).__name__}>"
 
 
 def become_worker(

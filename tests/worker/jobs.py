@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from pypool.task import current_task
+
 
 def double(x: int) -> int:
     return 2 * x
@@ -153,3 +155,16 @@ def modules(x: object) -> list[str]:
 
 def surroundings(x: object) -> tuple[str, list[str], str]:
     return str(Path.cwd()), sys.argv, sys.modules["__main__"].__name__
+
+
+def odd(x: object) -> object:
+    """Raises at a word; gives a large value for a large number."""
+    if isinstance(x, str):
+        raise LookupError(x)
+    return bytes(x) if isinstance(x, int) and x > 1000 else x
+
+
+def who(x: object) -> tuple[int, int]:
+    task = current_task()
+    assert task is not None
+    return task.index, task.attempt

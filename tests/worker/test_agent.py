@@ -5,15 +5,16 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pypool import pickling
 from pypool.rundir import batch, names, records
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VALUES, WRITING
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 
@@ -618,3 +619,82 @@ def test_a_run_that_is_not_there_ends_the_agent(play_files: Play) -> None:
     agent = player.start()
     assert agent.wait(10) == 3
     assert names.RUN_INFO in player.log()
+
+
+# ---- short tasks
+
+
+def short(play: Play, function: Callable[..., Any], items: Sequence[Any]) -> tuple[Player, int]:
+    """A player that deals tasks of which it is known that they take next to nothing."""
+    player = play()
+    number = player.write(function, items, chunk=0)
+    player.share(number, 0, len(items), each=5e-6)
+    return player, number
+
+
+def told(player: Player, number: int) -> dict[int, Any]:
+    """What has come of each task so far."""
+    parts = [
+        part
+        for entry in player.entries(number)
+        for part in (entry.parts() if entry.outcome == VALUES else (entry,))
+    ]
+    return {
+        part.index: pickling.loads(player.body(part)) for part in parts if part.outcome == VALUE
+    }
+
+
+def test_short_tasks_are_told_of_together(play: Play) -> None:
+    """In far fewer entries than there are tasks; all values are right."""
+    player, number = short(play, jobs.double, range(5000))
+    player.until(lambda: len(told(player, number)) == 5000)
+    assert told(player, number) == {index: 2 * index for index in range(5000)}
+    assert len(player.entries(number)) < 1000
+
+
+def test_what_is_out_of_the_ordinary_comes_by_itself(play: Play) -> None:
+    """An exception, a large value, one that cannot be pickled: those around it are values."""
+    items = [1, "x", 2, 100_000, 3]
+    player, number = short(play, jobs.odd, items)
+    player.until(lambda: sum(entry.count for entry in player.entries(number)) == 5)
+    values = told(player, number)
+    assert [values[index] for index in (0, 2, 4)] == [1, 2, 3]
+    assert len(values[3]) == 100_000
+    (error,) = [entry for entry in player.entries(number) if entry.outcome == ERROR]
+    assert error.index == 1
+
+
+def test_a_long_task_does_not_keep_the_values_of_short_ones(play: Play) -> None:
+    """They are taken from where they were laid by, though its worker says nothing."""
+    player = play()
+    fifo = player.fifo()
+    items = [None] * 20 + [fifo] + [None] * 3
+    number = player.write(jobs.hold, items, chunk=0)
+    player.share(number, 0, len(items), each=5e-6)
+    player.begun(fifo)
+    player.until(lambda: len(told(player, number)) >= 20)
+    player.release(fifo)
+    player.until(lambda: len(told(player, number)) == 24)
+
+
+@pytest.mark.parametrize("how", ["exit", "kill", "segfault"])
+def test_the_values_of_short_tasks_outlive_their_worker(play: Play, how: str) -> None:
+    """The death has the name of the task at work; none of those before is run again."""
+    items = [f"fine{index}" for index in range(30)]
+    items[20] = how
+    player, number = short(play, jobs.die, items)
+    assert player.words(records.DEATH)["index"] == 20
+    player.until(lambda: len(told(player, number)) == 29)
+    indexes = [
+        index
+        for entry in player.entries(number)
+        for index in range(entry.index, entry.index + entry.count)
+    ]
+    assert sorted(indexes) == [index for index in range(30) if index != 20]
+
+
+def test_short_tasks_know_themselves(play: Play) -> None:
+    """Each its own index and attempt."""
+    player, number = short(play, jobs.who, range(50))
+    player.until(lambda: len(told(player, number)) == 50)
+    assert told(player, number) == {index: (index, 1) for index in range(50)}

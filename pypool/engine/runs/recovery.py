@@ -401,7 +401,7 @@ def _is_there(run: RunDirectory, name: str) -> bool:
 def _take_word(old: OldRun, element: OldElement, record: Record) -> None:
     if record.kind == records.RESULTS:
         batch = old.batches.get(record.key)
-        entries = list(messages.entries(record.payload))
+        entries = list(messages.entries_of_tasks(record.payload))
         for _, first, last in runs([entry.index for entry in entries]):
             element.spoke_of(record.key, first, last)
         if batch is not None:

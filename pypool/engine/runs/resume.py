@@ -224,7 +224,7 @@ class Resumed:
         """Results: those of tasks that the program has not asked for yet may be asked for later."""
         batch = self._old.batches.get(record.key)
         if batch is not None:
-            for entry in messages.entries(record.payload):
+            for entry in messages.entries_of_tasks(record.payload):
                 self._note(batch, link, entry)
 
     def _note(self, batch: OldBatch, link: Link, entry: Entry) -> None:
