@@ -47,6 +47,10 @@ LAID_BY_SECONDS = 0.01
 DISMISSAL_PATIENCE = 2.0
 """Seconds that workers without work have to end by themselves."""
 
+FORK_PAUSE = 2.0
+FORK_PATIENCE = 300.0
+"""Seconds to the next try if no worker can be started; after which there is no use in trying."""
+
 EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
 
@@ -69,6 +73,10 @@ class Agent:
         self._read_to = 0
         self._reason: str | None = None
         self._early_deaths = 0
+        self._empty: list[Slot] = []
+        self._fill_at = float("inf")
+        self._deserted_since: float | None = None
+        self._told_of_room = False
         self._trouble = 0
         self._sent_away: set[int] = set()
         self._linger = DEFAULT_LINGER if pipes is None else float("inf")
@@ -97,6 +105,7 @@ class Agent:
                 self._take(record)
             if self._ending.told(now):
                 self._wind_up(now)
+            self._fill(now)
             self._feed(now)
             self._relieve(now)
             self._report(now)
@@ -173,7 +182,36 @@ class Agent:
 
     def _start(self, slot: Slot) -> None:
         fds = [self._wake, self._wakeup, *(self._mail.pipes or ())]
-        slot.start(self._slots, fds, self._run.info, self._ahead.functions(self._held))
+        try:
+            slot.start(self._slots, fds, self._run.info, self._ahead.functions(self._held))
+        except OSError as error:
+            self._stays_empty(slot, error)
+
+    def _stays_empty(self, slot: Slot, error: OSError) -> None:
+        """There is no room for another process now; those that are there are well."""
+        now = time.monotonic()
+        self._empty.append(slot)
+        self._fill_at = now + FORK_PAUSE
+        if self._deserted_since is None and not any(each.pid for each in self._slots):
+            self._deserted_since = now
+        why = f"no worker can be started on {os.uname().nodename}: {error}"
+        if not self._told_of_room:
+            self._told_of_room = True
+            print(f"pypool: {why}; tries again every few seconds", file=sys.stderr, flush=True)
+        since = self._deserted_since
+        if self._reason is None and since is not None and now - since > FORK_PATIENCE:
+            self.refuse(f"{why}; nor could one for {FORK_PATIENCE:.0f} s")
+
+    def _fill(self, now: float) -> None:
+        """Tries again to start the workers for which there was no room."""
+        if now < self._fill_at:
+            return
+        self._fill_at = float("inf")
+        empty, self._empty = self._empty, []
+        for slot in empty if self._ending.leave_at is None else ():
+            self._start(slot)
+        if any(slot.pid for slot in self._slots):
+            self._deserted_since = None
 
     def _check_leaving(self, now: float) -> None:
         mail, ending = self._mail, self._ending
@@ -271,7 +309,11 @@ class Agent:
     # -- what goes to the slots
 
     def _has_enough(self) -> bool:
-        return bool(self._todo) and all(slot.outstanding for slot in self._slots)
+        return bool(self._todo) and self._all_busy()
+
+    def _all_busy(self) -> bool:
+        """Slots without a worker wait for nothing."""
+        return all(slot.outstanding for slot in self._slots if slot.pid)
 
     def _feed(self, now: float) -> None:
         """One message to each slot that wants one, again and again until none does."""
@@ -337,7 +379,7 @@ class Agent:
     def _wait(self, now: float) -> None:
         """Until a worker, a signal or a pipe has something, or it is time for something."""
         mail = self._mail
-        due = min(self._beat_at, mail.flush_at(), self._ending.next_at)
+        due = min(self._beat_at, mail.flush_at(), self._ending.next_at, self._fill_at)
         if any(slot.backlog() > 1 for slot in self._slots) and self._some_idle():
             due = min(due, now + AHEAD_SECONDS)
         elif any(slot.has_laid_by for slot in self._slots):
@@ -467,7 +509,7 @@ class Agent:
             self._mail.say_disk(trouble)
         if now >= self._beat_at:
             self._beat(now)
-        dry = not self._todo and not all(slot.outstanding for slot in self._slots)
+        dry = not self._todo and not self._all_busy()
         self._mail.flush_if_due(now, dry)
 
     def _beat(self, now: float) -> None:

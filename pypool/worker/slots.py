@@ -186,16 +186,17 @@ class Slot:
         agent has read for them.
 
         The agent is single-threaded, so a fork is safe.
+
+        Raises
+        ------
+        OSError
+            If there is no room for another process here; the slot is empty then.
         """
         self._page[: PAGE.size] = bytes(PAGE.size)
         self._laid_by.clear()
         self.ready = info["initializer"] is None
-        worker_packets, self._packets_in = packet_pipe()
-        self.outcomes, worker_outcomes = os.pipe()
-        os.set_blocking(self.outcomes, False)
-        enlarge(worker_outcomes)
         agent = os.getpid()
-        self.pid = os.fork()
+        worker_packets, worker_outcomes = self._fork()
         if self.pid:
             self._packets_kept = worker_packets
             os.close(worker_outcomes)
@@ -225,6 +226,24 @@ class Slot:
             sys.stderr.flush()
         finally:
             os._exit(1)
+
+    def _fork(self) -> tuple[int, int]:
+        """Two processes with pipes between them; gives the worker's ends, to both."""
+        ends: list[int] = []
+        try:
+            reading, self._packets_in = packet_pipe()
+            ends.append(reading)
+            self.outcomes, writing = os.pipe()
+            ends.append(writing)
+            os.set_blocking(self.outcomes, False)
+            enlarge(writing)
+            self.pid = os.fork()
+        except OSError:
+            for fd in ends:
+                os.close(fd)
+            self.close()
+            raise
+        return reading, writing
 
     def _redirect_output(self) -> None:
         name = names.output(self._element, self.number)

@@ -1,7 +1,9 @@
 """One agent: what it is told, what it answers, and how it ends."""
 
+import errno
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -17,6 +19,7 @@ from pypool.rundir import batch, names, records
 from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VALUES, WRITING
 from pypool.rundir.records import Record
 from pypool.version import VERSION
+from pypool.worker import agent
 
 from . import jobs
 from .conftest import Play
@@ -434,6 +437,52 @@ def test_a_killed_worker_takes_along_what_it_had_started(play: Play) -> None:
     player.deal(jobs.die_with_a_child, [place])
     player.take(records.DEATH)
     assert all_gone(player.number_in(f"{place}.child"))
+
+
+def test_a_worker_for_which_there_is_no_room_comes_later(play_pipes: Play) -> None:
+    """Meanwhile the others go on with what they were at; the log has one line of it."""
+    player = play_pipes(slots=2)
+    fifos = [player.fifo("a"), player.fifo("b")]
+    number = player.deal(jobs.hold, fifos)
+    victim, _ = [player.begun(fifo) for fifo in fifos]
+    usual = resource.prlimit(player.agent.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(player.agent.pid, resource.RLIMIT_NOFILE, (3, usual[1]))  # none for a pipe
+    os.kill(victim, signal.SIGKILL)
+    assert player.words(records.DEATH)["index"] == 0
+    player.until(lambda: "tries again" in player.log())
+    player.release(fifos[1])
+    assert player.values(number, 1) == [fifos[1]]
+    more = [player.fifo("c"), player.fifo("d")]
+    number = player.deal(jobs.hold, more)
+    player.begun(more[0])
+    resource.prlimit(player.agent.pid, resource.RLIMIT_NOFILE, usual)
+    player.begun(more[1])  # by the worker that has come
+    for fifo in more:
+        player.release(fifo)
+    assert player.values(number, 2) == more
+    assert player.log().count("no worker can be started") == 1
+
+
+def test_where_no_worker_can_be_started_for_long_the_agent_refuses(
+    play_files: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason; while one of them lives, it does not."""
+    player = play_files(starts=False, slots=2)
+    refusing = agent.Agent(player.run, ELEMENT, None)
+    first, second = refusing._slots
+    clock = iter([0.0, agent.FORK_PATIENCE + 1, *[2 * agent.FORK_PATIENCE + 2] * 100])
+    monkeypatch.setattr(agent.time, "monotonic", lambda: next(clock))
+    no_room = OSError(errno.EAGAIN, "Resource temporarily unavailable")
+    second.pid = os.getpid()
+    refusing._stays_empty(first, no_room)
+    assert refusing._reason is None
+    second.pid = 0
+    refusing._stays_empty(second, no_room)
+    assert refusing._reason is None
+    refusing._stays_empty(first, no_room)
+    assert refusing._reason == "refused"
+    monkeypatch.undo()
+    assert "Resource temporarily unavailable" in player.words(records.REFUSED)["why"]
 
 
 # ---- the end

@@ -1,5 +1,6 @@
 """A slot by itself: which tasks it takes back from its worker."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,3 +61,22 @@ def test_a_worker_may_read_while_its_tasks_are_taken_back(
     monkeypatch.setattr(slots.os, "read", read_with_a_rival)
     assert slot.take_back() == [second, fourth]
     assert list(slot.outstanding) == [first, third]
+
+
+def test_a_slot_without_room_for_a_worker_is_empty(
+    slot: Slot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is the caller's affair; no pipe is left of the attempt."""
+
+    def no_room() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    slot.close()
+    slot.pid = 0
+    before = sorted(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(slots.os, "fork", no_room)
+    with pytest.raises(BlockingIOError):
+        slot.start([slot], [], run_info(tmp_path, 1))
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert slot.pid == 0
+    assert slot.wants(Held(1, Share(1, 1, 0, 0, 1))) == 0
