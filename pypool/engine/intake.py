@@ -5,6 +5,7 @@ Whether an answer counts is the dealer's decision; what it says is read by `outc
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ from pypool.printable import printable
 from pypool.rundir import messages, records
 from pypool.rundir.messages import Entry
 from pypool.rundir.records import Record
+
+log = logging.getLogger("pypool")
 
 _GREETINGS = (records.HELLO, records.BEAT)
 
@@ -80,9 +83,7 @@ class Intake:
             case records.BEAT:
                 self._deal.beat(link.key, words["read"], words["held"], now)
             case records.RETURNED:
-                self._deal.returned(
-                    link.key, words["ranges"], words["why"], record.key, now, late=words["late"]
-                )
+                self._returned(link, words, record.key, now)
             case records.DEATH:
                 asked = self._deal.policy.memory_of(self._deal.agents[link.key].need)
                 how, lack = how_it_died(words, asked), short_of(words, asked)
@@ -95,6 +96,15 @@ class Intake:
                 self._refused(link, words)
                 return False
         return True
+
+    def _returned(self, link: Link, words: dict[str, Any], asked: int, now: float) -> None:
+        why = words["why"]
+        if self._deal.returned(link.key, words["ranges"], why, asked, now, late=words["late"]):
+            log.warning(
+                "the agent on %s cannot begin what it is dealt and is sent away, others go on: %s",
+                link.host,
+                why,
+            )
 
     def learn_grace(self, seconds: float, links: Iterable[Link]) -> None:
         """Who has said hello before that was known is told now."""

@@ -33,6 +33,8 @@ class Results:
 class Agent:
     """A link by its name."""
 
+    host = "n7"
+
     def __init__(self, key: str) -> None:
         self.key = key
 
@@ -107,3 +109,18 @@ def test_a_caller_is_told_of_a_loss_whatever_else_came_in_that_round(order: str)
     assert not table.calls
     with pytest.raises(LookupError, match="lost"):
         table.handle.get(0)
+
+
+def test_an_agent_that_is_sent_away_is_told_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On which node it was, and what was wrong there."""
+    table = Table()
+    words = {"ranges": [[1, 0, 1]], "why": "no such file", "late": False}
+    record = Record(records.RETURNED, 0, messages.pack(words))
+    table._take(0, record)
+    assert not caplog.text
+    monkeypatch.setattr(table.deal, "returned", lambda *_, **__: True)
+    table._take(1, record)
+    assert "on n7 cannot begin" in caplog.text
+    assert "no such file" in caplog.text

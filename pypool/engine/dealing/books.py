@@ -30,6 +30,10 @@ class Loss:
         What the last one that cost an attempt was for want of: "time", "memory" or nothing.
     need : Need
         What the next attempt has to have.
+    not_for : dict of str to float
+        Agents that could not begin it, and until when it is not for them if others are there.
+    not_before : float
+        When it may be dealt again, if it was given back so.
     """
 
     charged: int = 0
@@ -37,6 +41,8 @@ class Loss:
     told: list[str] = field(default_factory=list)
     short_of: str = ""
     need: Need = USUAL
+    not_for: dict[str, float] = field(default_factory=dict)
+    not_before: float = 0.0
 
 
 @dataclass(slots=True)
@@ -49,13 +55,26 @@ class Line:
         Those that may go to any agent that fits.
     suspects : Ranges
         Those that may have killed an element: their agent gets nothing else meanwhile.
+    pausing : Ranges
+        Those that are dealt to nobody for a moment.
     """
 
     again: Ranges = field(default_factory=Ranges)
     suspects: Ranges = field(default_factory=Ranges)
+    pausing: Ranges = field(default_factory=Ranges)
 
     def __len__(self) -> int:
-        return len(self.again) + len(self.suspects)
+        return len(self.again) + len(self.suspects) + len(self.pausing)
+
+    @property
+    def ready(self) -> bool:
+        """Some of them may be dealt now."""
+        return bool(self.again or self.suspects)
+
+    @property
+    def kinds(self) -> list[Ranges]:
+        """All of them."""
+        return [self.again, self.suspects, self.pausing]
 
 
 @dataclass(slots=True)
@@ -111,7 +130,7 @@ class BatchBook:
         """Whether there are tasks that could be dealt to such agents."""
         if self.todo:
             return True
-        return any(line and fits_one(agents, need) for need, line in self.lost.items())
+        return any(line.ready and fits_one(agents, need) for need, line in self.lost.items())
 
     def needing_more(self) -> dict[Need, int]:
         """How many tasks wait for an element that is larger than usual."""
@@ -149,6 +168,20 @@ class BatchBook:
                 line = self.lost.setdefault(self.losses[index].need, Line())
                 (line.suspects if alone else line.again).add(index, index + 1)
 
+    def pause(self, index: int) -> bool:
+        """This task, which was lost, is dealt to nobody for now; false if it does not wait."""
+        line = self.lost.get(self.losses[index].need)
+        if line is None or not line.again.remove(index, index + 1):
+            return False
+        line.pausing.add(index, index + 1)
+        return True
+
+    def wake(self, index: int) -> None:
+        """It may be dealt again, unless it is over or in somebody's hands by now."""
+        for line in self.lost.values():
+            if line.pausing.remove(index, index + 1):
+                line.again.add(index, index + 1)
+
     def _lost_before(self, first: int, last: int) -> list[int]:
         if len(self.losses) < last - first:
             return [index for index in self.losses if first <= index < last]
@@ -158,7 +191,7 @@ class BatchBook:
         """Takes out those of these tasks that wait, and gives them."""
         kinds = [self.todo]
         for line in self.lost.values():
-            kinds += [line.again, line.suspects]
+            kinds += line.kinds
         return [each for kind in kinds if kind for each in kind.remove(first, last)]
 
 
@@ -221,6 +254,14 @@ class AgentBook:
         When it may be asked again.
     in_vain : int
         How often in a row it was asked and had nothing to return.
+    could_not : int
+        How often in a row it gave something back that it could not begin.
+    gave_back_at : float
+        When it last did so.
+    rests : int
+        How often it was dealt nothing for a while because of that.
+    rests_until : float
+        How long it is so now.
     shares : dict of int to ShareBook
         What it holds, in the order in which it was dealt.
     lost_shares : dict of int to ShareBook
@@ -242,6 +283,10 @@ class AgentBook:
     asked_at: float = 0.0
     not_before: float = 0.0
     in_vain: int = 0
+    could_not: int = 0
+    gave_back_at: float = float("-inf")
+    rests: int = 0
+    rests_until: float = 0.0
     shares: dict[int, ShareBook] = field(default_factory=dict)
     lost_shares: dict[int, ShareBook] = field(default_factory=dict)
 
@@ -291,6 +336,11 @@ class AgentBook:
     def was_heard(self, now: float) -> None:
         self.heard = now
         self.absent = 0
+
+    def could(self) -> None:
+        """It has begun a task."""
+        self.could_not = self.rests = 0
+        self.rests_until = 0.0
 
     def spoke_of(self, book: BatchBook, first: int, last: int) -> list[Range]:
         """It has nothing more to say of these tasks. Gives those that it held and that are open.

@@ -27,6 +27,7 @@ from pypool.engine.dealing.actions import (
 from pypool.engine.dealing.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
 from pypool.engine.dealing.demand import Demand
 from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.givebacks import GiveBacks
 from pypool.engine.dealing.lives import Lives
 from pypool.engine.dealing.losses import (
     FREE_LOSSES,
@@ -79,11 +80,13 @@ class Deal:
         self._roster = Roster(policy, self._actions, self._let_go_all)
         self.agents = self._roster.agents
         self._recalls = Recalls(policy, self.estimates, self._roster.playing, self._actions)
+        self._givebacks = GiveBacks(self.batches, self._roster, self._actions)
         self._rounds = Rounds(
             self.batches,
             self.estimates,
             self._roster,
             self._recalls,
+            self._givebacks,
             self._actions,
             policy.deals_all,
         )
@@ -210,6 +213,8 @@ class Deal:
         """
         agent = self.agents[key]
         self._heard(agent, now)
+        if agent.could_not:
+            agent.could()
         self._answered = True
         book = self.batches.get(batch)
         if book is None:
@@ -239,21 +244,30 @@ class Deal:
         asked: int,
         now: float,
         late: bool = False,
-    ) -> None:
+    ) -> bool:
         """Tasks that the agent has not begun; with a reason if it could not.
 
         Who is late in its life begins nothing more: it is dealt nothing more.
+
+        Returns
+        -------
+        bool
+            The agent is sent away, for it begins nothing of what it is dealt, and others do.
         """
         agent = self.agents[key]
         self._heard(agent, now)
         if late:
             self._roster.is_late(agent)
         returned = list(ranges)
+        could_not = False
         for number, first, last in returned:
             book = self.batches.get(number)
             if book is not None:
-                self._take_back(book, agent.spoke_of(book, first, last), why)
+                its_own = agent.spoke_of(book, first, last)
+                could_not = could_not or bool(why and its_own)
+                self._take_back(agent, book, its_own, why, now)
         self._recalls.answered(agent, asked, bool(returned), now)
+        return could_not and self._givebacks.by(agent, now)
 
     def death(
         self, key: str, batch: int, index: int, why: str, now: float, short_of: str = ""
@@ -264,6 +278,7 @@ class Deal:
         """
         agent = self.agents[key]
         self._heard(agent, now)
+        agent.could()
         self._cut_off(agent, batch, index, True, why, short_of)
 
     def goodbye(
@@ -290,6 +305,8 @@ class Deal:
         while self._roster.hopeless:
             need, why = self._roster.hopeless.pop()
             self._fail_needing(need, f"{self._larger(need)} cannot be had: {why}")
+        for book in self._givebacks.settle(now):
+            self._rounds.has_waiting(book)
         self._rounds.deal_out(now)
         self._recall(now)
         self._roster.order(
@@ -327,7 +344,7 @@ class Deal:
             return
         self._recalls.from_hoards(now)
         if self._recalls.may_help(now):
-            self._recalls.for_dry(self._rounds.dry(), now)
+            self._recalls.for_dry(self._rounds.dry(now), now)
 
     # -- bookkeeping
 
@@ -387,7 +404,9 @@ class Deal:
         else:
             self._wait(book, index, index + 1, alone)
 
-    def _take_back(self, book: BatchBook, ranges: list[Range], why: str) -> None:
+    def _take_back(
+        self, agent: AgentBook, book: BatchBook, ranges: list[Range], why: str, now: float
+    ) -> None:
         """These tasks have not begun: that costs nothing, unless there was a reason."""
         for first, last in ranges:
             if not why:
@@ -395,6 +414,7 @@ class Deal:
                 continue
             for index in range(first, last):
                 self._lose(book, index, charged=False, why=why)
+                self._givebacks.pause(agent, book, index, now)
         self._maybe_remove(book)
 
     def _fail_needing(self, need: Need, why: str) -> None:
@@ -404,7 +424,7 @@ class Deal:
             for other, line in book.lost.items():
                 if not fits(other, need) or fits_one(players, other):
                     continue
-                waiting = [*line.again, *line.suspects]
+                waiting = [each for kind in line.kinds for each in kind]
                 for index in [index for first, last in waiting for index in range(first, last)]:
                     loss = book.losses[index]
                     loss.told.append(why)

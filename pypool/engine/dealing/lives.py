@@ -91,7 +91,7 @@ class Lives:
             self._spread(book, [book.todo], agents, now)
             for need, line in book.lost.items():
                 able = [agent for agent in agents if fits(agent.need, need)]
-                self._spread(book, [line.again, line.suspects], able, now)
+                self._spread(book, line.kinds, able, now)
 
     def _spread(
         self, book: BatchBook, waiting: list[Ranges], agents: list[AgentBook], now: float

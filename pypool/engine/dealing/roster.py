@@ -158,6 +158,11 @@ class Roster:
             self._counts(agent, -1)
         agent.late = True
 
+    def sends_away(self, agent: AgentBook, now: float) -> None:
+        """It is of no use. Another one, which may come to the same node, is asked for later."""
+        self.is_late(agent)
+        self._submit_not_before = max(self._submit_not_before, now + WITHDRAWN_SECONDS)
+
     @property
     def late(self) -> list[AgentBook]:
         """Those that are about to leave."""

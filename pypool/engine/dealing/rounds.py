@@ -11,6 +11,7 @@ from math import ceil
 from pypool.engine.dealing.actions import Action, DealShare
 from pypool.engine.dealing.books import AgentBook, BatchBook, Line, ShareBook
 from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.givebacks import GiveBacks
 from pypool.engine.dealing.needs import USUAL, Need, fits, largest_first
 from pypool.engine.dealing.ranges import Range, Ranges
 from pypool.engine.dealing.recalls import Recalls
@@ -40,6 +41,7 @@ class Rounds:
         estimates: Estimates,
         roster: Roster,
         recalls: Recalls,
+        givebacks: GiveBacks,
         actions: list[Action],
         deals_all: bool = False,
     ) -> None:
@@ -48,6 +50,7 @@ class Rounds:
         self._estimates = estimates
         self._roster = roster
         self._recalls = recalls
+        self._givebacks = givebacks
         self._actions = actions
         self._waiting: set[int] = set()
         self._hungry: dict[str, AgentBook] = {}
@@ -64,18 +67,18 @@ class Rounds:
     def forget(self, agent: AgentBook) -> None:
         self._hungry.pop(agent.key, None)
 
-    def dry(self) -> int:
+    def dry(self, now: float) -> int:
         """Agents with idle slots, if there is nothing that they could be dealt."""
         if self._waiting_batches():
             return 0
-        return sum(agent.idle_slots > 0 for agent in self._able_agents())
+        return sum(agent.idle_slots > 0 for agent in self._able_agents(now))
 
     def deal_out(self, now: float) -> None:
         """First to everybody who has idle slots, then one share more in hand."""
         waiting = self._waiting_batches()
         if not waiting or not self._hungry:
             return
-        able = self._able_agents()
+        able = self._able_agents(now)
         while waiting and (dry := [agent for agent in able if agent.idle_slots]):
             busy = [agent for agent in able if not agent.idle_slots]
             able = busy + self._deal_round(dry, waiting, now)
@@ -90,14 +93,14 @@ class Rounds:
         self._waiting = {batch.number for batch in waiting}
         return [batch for batch in waiting if batch.waits_for(self._roster.needs)]
 
-    def _able_agents(self) -> list[AgentBook]:
+    def _able_agents(self, now: float) -> list[AgentBook]:
         """Those that may be dealt something, the one heard last first."""
         able = []
         for key, agent in list(self._hungry.items()):
             absent = agent.late or key not in self._roster.playing
             if absent or agent.alone or agent.has_spare:
                 del self._hungry[key]  # it will be heard of before it is hungry again
-            elif not agent.asked:
+            elif not (agent.asked or (agent.could_not and self._givebacks.rests(agent, now))):
                 able.append(agent)
         able.sort(key=lambda agent: -agent.heard)
         return able
@@ -163,14 +166,17 @@ class Rounds:
 
     def _deal_again(self, agent: AgentBook, batch: BatchBook, now: float) -> bool:
         for line in lines_for(agent, batch):
-            if line.again:
-                self.give(agent, batch, line.again.take(1), now)
+            if line.again and (which := self._givebacks.take(agent, batch, line, now)):
+                self.give(agent, batch, which, now)
                 return True
         return False
 
     def _count(self, agent: AgentBook, batch: BatchBook, parts: dict[int, float]) -> int:
-        """How many tasks that may go to anybody; who is wanted for others has none in reserve."""
-        if agent.need != USUAL:
+        """How many tasks that may go to anybody.
+
+        Who is wanted for others has none in reserve, nor who could not begin the last one.
+        """
+        if agent.need != USUAL or agent.could_not:
             return agent.idle_slots * batch.chunk
         if self._deals_all:
             fair = ceil(parts[batch.number] * agent.slots)

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from pypool.engine.dealing import deal
-from pypool.engine.dealing.books import CLOSED
+from pypool.engine.dealing.books import CLOSED, AgentBook, BatchBook, Line
 from pypool.engine.dealing.deal import Deal, Policy
 from pypool.engine.dealing.needs import USUAL, Need, doublings, fits
 
@@ -41,6 +41,8 @@ class Agent:
         Nothing of it is read for the time being.
     late : bool
         It begins nothing more.
+    unable : bool
+        It can begin nothing.
     """
 
     key: str
@@ -57,6 +59,7 @@ class Agent:
     mute: bool = False
     gone: bool = False
     late: bool = False
+    unable: bool = False
     idle: int = 0
 
     def read(self) -> None:
@@ -72,6 +75,8 @@ class Agent:
                 return
             else:
                 self.give_back(word[1])
+        while self.unable and self.todo:
+            self.give_back(0, "no such file", most=1)
         if self.late and self.todo:
             self.give_back(0)
         self.begin()
@@ -80,14 +85,14 @@ class Agent:
         while self.todo and len(self.running) < self.slots:
             self.running.append(self.todo.popleft())
 
-    def give_back(self, asked: int) -> None:
-        ranges = []
-        while self.todo:
+    def give_back(self, asked: int, why: str = "", most: int = 1000) -> None:
+        ranges: list[tuple[int, int, int]] = []
+        while self.todo and len(ranges) < most:
             number, (batch, index) = self.todo.popleft()
             self.told(number, (batch, index))
             ranges.append((batch, index, index + 1))
         self.report()
-        self.outbox.append(("returned", ranges, "", asked, self.late))
+        self.outbox.append(("returned", ranges, why, asked, self.late))
 
     def told(self, number: int, task: Task) -> None:
         self.held[number].discard(task)
@@ -161,6 +166,7 @@ class World:
         self.lost_once: set[str] = set()
         self.left: set[str] = set()
         self.late: set[str] = set()
+        self.sent_away: set[str] = set()
         self.hands: dict[str, dict[int, set[Task]]] = defaultdict(dict)
         self.killers: dict[Task, str] = {}
         self.refusing = False
@@ -208,7 +214,8 @@ class World:
             self.tell(key, [(batch, index) for index in indexes])
         elif word[0] == "returned":
             _, ranges, why, asked, late = word
-            self.deal.returned(key, ranges, why, asked, self.now, late=late)
+            if self.deal.returned(key, ranges, why, asked, self.now, late=late):
+                self.sent_away.add(key)
             if late:
                 self.late.add(key)
             self.tell(key, [(batch, first) for batch, first, _ in ranges])
@@ -315,7 +322,7 @@ class World:
                 self.failed |= self.open_tasks()
 
     def submit(self, elements: int, need: Need) -> None:
-        players = [a for a in self.deal.agents.values() if a.plays and a.key not in self.late]
+        players = [a for a in self.deal.agents.values() if a.plays and not a.late]
         pending = [a for a in self.deal.agents.values() if a.pending]
         there = sum(agent.slots for agent in players + pending)
         usable = min(self.policy.processes, self.deal.open_tasks) - there
@@ -337,13 +344,15 @@ class World:
         if self.random.random() < 0.1:
             keys, fewer = keys[: len(keys) // 2 or 1], keys[len(keys) // 2 or 1 :]
             self.deal.withdrawn(fewer, self.now, at_once=self.random.random() < 0.5)
-        self.agents |= {key: Agent(key, self.policy.slots, need) for key in keys}
+        for key in keys:
+            unable = self.random.random() < 0.1
+            self.agents[key] = Agent(key, self.policy.slots, need, unable=unable)
 
     def take_share(self, share: deal.DealShare) -> None:
         book = self.deal.agents[share.agent]
         tasks = {(share.batch, index) for index in range(share.first, share.last)}
         assert book.plays
-        assert share.agent not in self.left | self.late
+        assert share.agent not in self.left | self.late | self.sent_away
         assert tasks
         assert share.last <= self.counts[share.batch]
         assert not tasks & (self.delivered | self.failed)
@@ -393,14 +402,13 @@ class World:
                 assert whole <= 1
                 if agent.slots == 1:
                     assert len(agent.shares) <= 2
-        waiting = usual = 0
+        waiting = todo = 0
         for book in self.deal.batches.values():
             kinds = [book.todo]
-            usual += len(book.todo)
+            todo += len(book.todo)
             for need, line in book.lost.items():
-                kinds += [line.again, line.suspects]
-                usual += len(line) if need == USUAL else 0
-                for first, last in [*line.again, *line.suspects]:
+                kinds += line.kinds
+                for first, last in [each for kind in line.kinds for each in kind]:
                     assert all(book.losses[index].need == need for index in range(first, last))
             for kind in kinds:
                 for first, last in kind:
@@ -415,13 +423,21 @@ class World:
         lines = [line for book in self.deal.batches.values() for line in book.lost.values()]
         suspects = any(line.suspects for line in lines)
         for agent in players:
-            may = not (agent.asked or agent.alone or agent.key in self.late)
+            may = not (agent.asked or agent.alone or agent.key in self.late | self.sent_away)
             may = may and not (suspects and agent.shares)
-            may = may and agent.idle_slots > 0
-            assert not (may and usual), f"{agent.key} idles"
+            may = may and agent.idle_slots > 0 and self.now >= agent.rests_until
+            assert not (may and todo), f"{agent.key} idles"
             for book in self.deal.batches.values():
                 for need, line in book.lost.items():
-                    assert not (may and line and fits(agent.need, need)), f"{agent.key} idles"
+                    if may and fits(agent.need, need):
+                        assert not line.suspects, f"{agent.key} idles"
+                        self.check_again(agent, book, line)
+
+    def check_again(self, agent: AgentBook, book: BatchBook, line: Line) -> None:
+        """Only what an agent has given back may wait although it has a slot for it."""
+        for first, last in line.again:
+            for index in range(first, last):
+                assert self.now < book.losses[index].not_for.get(agent.key, 0.0), "it idles"
 
     # -- driving
 
@@ -478,7 +494,8 @@ class World:
             agent.mute = not agent.mute
         elif what < 0.92:
             agent.late |= random.random() < 0.5
-            agent.give_back(0)
+            could_not = not agent.late and random.random() < 0.5
+            agent.give_back(0, "no such file" if could_not else "")
         elif what < 0.94:
             agent.leave(random.choice(GOODBYES), random.choice([1.0, 80.0]))
         elif what < 0.96:
@@ -507,7 +524,7 @@ class World:
         for rounds in range(2000):
             self.now += 2.0
             for agent in list(self.agents.values()):
-                agent.mute = False
+                agent.mute = agent.unable = False
                 self.play_well(agent, rounds)
             if rounds % 5 == 0:
                 self.list_elements()

@@ -19,6 +19,7 @@ from pypool.engine.dealing.deal import (
     Remove,
     Submit,
 )
+from pypool.engine.dealing.givebacks import LONGEST_PAUSE
 from pypool.engine.dealing.needs import USUAL
 
 from .crew import World
@@ -326,7 +327,7 @@ def test_returned_with_a_reason_is_free():
     table = one_task()
     for _ in range(FREE_LOSSES + 1):
         table.deal.returned("a0", [(1, 0, 1)], "no such file", 0, table.now)
-        table.decide()
+        table.decide(after=LONGEST_PAUSE)
     assert table.of(Fail)[0].loss.free == FREE_LOSSES + 1
 
 
