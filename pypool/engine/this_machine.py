@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,8 +88,7 @@ class LocalElements:
             if link.ended:
                 code = self._agents.pop(key).wait()
                 del self._links[key]
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                yield Ended(key, f"ended with {how}")
+                yield Ended(key, "failed", words=f"the pool's agent {_how(code)}")
 
     def cancel(self, keys: list[str]) -> None:
         for key in keys:
@@ -120,6 +120,13 @@ class LocalElements:
 
     def explain(self) -> str:
         return "What the agent said stands on this program's standard error."
+
+
+def _how(code: int) -> str:
+    """How a process has ended, in words."""
+    if -code in set(signal.Signals):
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
 
 
 def _let_go() -> None:

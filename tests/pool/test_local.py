@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import pypool
+from pypool import WorkerLostError
 from pypool.machine import usable_cpus
 
 from . import tasks
@@ -117,6 +118,17 @@ def test_its_directory_goes_after_the_agents_death(make_pool: MakePool) -> None:
     pool.close()
     pool.join()
     assert memory_directories(os.getpid()) == before
+
+
+def test_a_task_that_kills_its_agent_is_started_no_more_often_than_asked(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    """Once, without retries; the error names the signal."""
+    pool = make_pool(processes=1, retries=0)
+    starts = tmp_path / "starts"
+    with pytest.raises(WorkerLostError, match=r"lost once .*\n.* agent was killed by SIGKILL\n"):
+        pool.map_async(tasks.kill_agent, [str(starts)]).get(tasks.PATIENCE)
+    assert starts.read_text() == "x"
 
 
 # ---- many threads from the first call on
