@@ -4,6 +4,9 @@ Before the driver goes, all that waits is dealt, to elements that have not begun
 the run up learns who holds what; a task of an earlier life is open only once somebody asks for it.
 """
 
+from heapq import nsmallest
+from math import ceil
+
 from pypool.engine.dealing.books import OPEN, AgentBook, BatchBook, ShareBook
 from pypool.engine.dealing.needs import Need, fits
 from pypool.engine.dealing.ranges import Range, Ranges
@@ -85,26 +88,38 @@ class Lives:
     # -- leaving
 
     def deal_everything(self, now: float) -> None:
-        """All that waits, in equal parts to all slots that there are or will be."""
+        """All that waits, in equal parts to all slots that there are or will be.
+
+        What does not come out even goes to those with least in hand: with single calls it is all.
+        """
         agents = [each for each in self._roster.agents.values() if not (each.lost or each.late)]
+        in_hand = {agent.key: agent.in_hand for agent in agents}
         for book in self._batches.values():
-            self._spread(book, [book.todo], agents, now)
+            self._spread(book, [book.todo], agents, in_hand, now)
             for need, line in book.lost.items():
                 able = [agent for agent in agents if fits(agent.need, need)]
-                self._spread(book, line.kinds, able, now)
+                self._spread(book, line.kinds, able, in_hand, now)
 
     def _spread(
-        self, book: BatchBook, waiting: list[Ranges], agents: list[AgentBook], now: float
+        self,
+        book: BatchBook,
+        waiting: list[Ranges],
+        agents: list[AgentBook],
+        in_hand: dict[str, int],
+        now: float,
     ) -> None:
         slots = sum(agent.slots for agent in agents)
-        left = sum(map(len, waiting))
+        chunks = ceil(sum(map(len, waiting)) / book.chunk)
+        if not slots or not chunks:
+            return
+        parts = {agent.key: chunks * agent.slots // slots for agent in agents}
+        rest = chunks - sum(parts.values())
+        for agent in nsmallest(rest, agents, key=lambda each: in_hand[each.key] / each.slots):
+            parts[agent.key] += 1
         for agent in agents:
-            part = -(-left * agent.slots // max(slots, 1))
-            slots -= agent.slots
-            part = min(-(-part // book.chunk) * book.chunk, left)
-            left -= part
-            for which in _taken(waiting, part):
+            for which in _taken(waiting, parts[agent.key] * book.chunk):
                 self._rounds.give(agent, book, which, now)
+                in_hand[agent.key] += which[1] - which[0]
 
 
 def _open(share: ShareBook) -> int:

@@ -1,5 +1,7 @@
 """A run that outlives its driver: what is dealt before it goes, and what the next one has of it."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,3 +117,30 @@ def test_parts_of_elements_that_still_wait_are_as_large():
     deal.open_batch(1, 40, "f")
     parts = [each.last - each.first for each in shares(deal.leave(100.0))]
     assert parts == [10, 10, 10, 10]
+
+
+def tasks_by_agent(actions):
+    counts = Counter()
+    for share in shares(actions):
+        counts[share.agent] += share.last - share.first
+    return counts
+
+
+def test_single_calls_are_spread_as_well():
+    """Each is a batch of its own."""
+    deal = Deal(Policy(processes=8, deals_all=True))
+    deal.submitted([f"p{number}" for number in range(4)], 0.0)
+    for number in range(1, 13):
+        deal.open_batch(number, 1, "f")
+    assert tasks_by_agent(deal.leave(100.0)) == {f"p{number}": 3 for number in range(4)}
+
+
+def test_what_does_not_come_out_even_goes_to_those_with_least_in_hand():
+    """Who is at work at something already gets the next one last."""
+    deal = Deal(Policy(processes=8, deals_all=True))
+    deal.submitted(["a", "p", "q"], 0.0)
+    deal.hello("a", 1, 0.0)
+    deal.open_batch(1, 1, "f")
+    assert tasks_by_agent(deal.decide(10.0)) == {"a": 1}
+    deal.open_batch(2, 2, "f")
+    assert tasks_by_agent(deal.leave(100.0)) == {"p": 1, "q": 1}
