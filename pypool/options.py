@@ -36,6 +36,9 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIRECTIVE = re.compile(r"#(?:SBATCH|PBS|BSUB|\$)")
 """How lines begin that schedulers read in a job script: some read all of it, or other's words."""
 
+SHORTEST_SILENCE = 20.0
+"""Seconds: somewhat more than lie between two words of the program to its workers."""
+
 _BASH_PATIENCE = 10.0
 
 
@@ -286,6 +289,17 @@ def _seconds_or_none(option: str, value: Any) -> float:
     return parse_time(value, option, none_at_all=True)
 
 
+def _silence(option: str, value: Any) -> float:
+    """Of the program, which is heard every 15 s: less would be no sign of its end."""
+    seconds = parse_time(value, option)
+    if seconds < SHORTEST_SILENCE:
+        raise ValueError(
+            f"{option}={value!r} is too short: workers hear every 15 s that your program lives, so "
+            f"give {SHORTEST_SILENCE:.0f} s or more"
+        )
+    return seconds
+
+
 def _size(option: str, value: Any) -> int:
     """A megabyte at least: who gives less has forgotten the unit."""
     size = parse_memory(value, option)
@@ -500,7 +514,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "template": _template,
     "linger": _seconds_or_none,
     "start_timeout": _seconds,
-    "orphan_timeout": _seconds,
+    "orphan_timeout": _silence,
     "retries": partial(_count, least=0),
     "scheduler_interval": _seconds,
     "keep": partial(_choice, words=("failed", "all", "none")),

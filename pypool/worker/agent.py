@@ -216,7 +216,6 @@ class Agent:
     def _check_leaving(self, now: float) -> None:
         mail, ending = self._mail, self._ending
         trouble, gone = mail.trouble_since, mail.gone_since
-        silent = now - mail.driver_seen > self._run.info["orphan_timeout"]
         idle = not any(slot.outstanding for slot in self._slots)
         if mail.broken:
             self._reason = "orphan"
@@ -226,16 +225,25 @@ class Agent:
             self._reason = "gone"
         elif trouble is not None and now - trouble > DISK_PATIENCE:
             self._reason = "disk"
-        elif mail.pipes is None and silent and not self._named:
+        elif mail.pipes is None and not self._named and self._is_orphan(now):
             self._reason = "orphan"
         elif over := ending.over(now, idle):
             self._reason = over
         elif not self._held and now - mail.active > self._linger:
             mail.read_driver(now)
-            if mail.driver_writes and not silent:
+            if mail.driver_writes and not self._driver_silent(now):
                 mail.active = now
             else:
                 self._reason = "idle"
+
+    def _driver_silent(self, now: float) -> bool:
+        return now - self._mail.driver_seen > float(self._run.info["orphan_timeout"])
+
+    def _is_orphan(self, now: float) -> bool:
+        """What the driver said last may not have been read: that happens once a beat."""
+        if self._driver_silent(now):
+            self._mail.read_driver(now)
+        return self._driver_silent(now)
 
     def _leave(self) -> int:
         """Says goodbye: what was read, what was cut off. Then nothing of ours is left."""

@@ -606,6 +606,21 @@ def test_a_silent_driver_is_left(play_files: Play) -> None:
     assert player.agent.wait(5) == 0
 
 
+def test_a_driver_that_spoke_since_the_last_beat_is_not_left(play_files: Play) -> None:
+    """What it said is read before the agent leaves."""
+    player = play_files(starts=False, orphan_timeout=30.0)
+    loyal = agent.Agent(player.run, ELEMENT, None)
+    loyal._linger = 1000.0
+    start = time.monotonic()
+    player.say_as_driver(records.DRIVER_BEAT)
+    loyal._check_leaving(start + 31)
+    assert loyal._reason is None
+    loyal._check_leaving(start + 60)
+    assert loyal._reason is None
+    loyal._check_leaving(start + 62)
+    assert loyal._reason == "orphan"
+
+
 def test_an_agent_that_nears_its_end_begins_one_task_and_no_other(play_files: Play) -> None:
     """What is left of its time would not do for another one like the first."""
     player = play_files(time=20.0)

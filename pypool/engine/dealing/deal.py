@@ -31,6 +31,7 @@ from pypool.engine.dealing.givebacks import GiveBacks
 from pypool.engine.dealing.lives import Lives
 from pypool.engine.dealing.losses import (
     FREE_LOSSES,
+    LEFT,
     SHORT_OF,
     costs_an_attempt,
     goes_alone,
@@ -292,7 +293,8 @@ class Deal:
         for number, index, seconds in cut:
             charged = reason == "time" and limit is not None and seconds > limit / 2
             of = f" of {limit:.0f} s that its element lives" if charged else ""
-            why = f"cut off after {seconds:.1f} s{of}: its element left ({reason})"
+            left = LEFT.get(reason, f"({reason})")
+            why = f"cut off after {seconds:.1f} s{of}: its element left {left}"
             self._cut_off(agent, number, index, charged, why, "time" if charged else "")
         self._leaves(agent)
 

@@ -19,6 +19,11 @@ BLAMELESS_ENDS = frozenset(
 SHORT_OF = {"out of memory": "memory", "time limit": "time"}
 """Ends of an element that say what there was too little of."""
 
+LEFT = {
+    "orphan": "for it had heard nothing of your program for as long as orphan_timeout= says",
+}
+"""Why an agent left, where the word alone does not tell."""
+
 
 def suspects(agent: AgentBook, estimates: Estimates, agents: int) -> list[tuple[ShareBook, int]]:
     """Open tasks in the agent's hands that may have been running: those dealt first.

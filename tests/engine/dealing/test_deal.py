@@ -342,6 +342,18 @@ def test_goodbye_charges_by_its_reason(reason, seconds, charged):
     assert (table.loss().charged, table.loss().free) == (charged, 1 - charged)
 
 
+def test_a_task_of_an_agent_that_heard_nothing_is_told_so():
+    """By the name of the option that says how long it waits."""
+    table = one_task()
+    for _ in range(FREE_LOSSES + 1):
+        (share,) = table.shares[-1:]
+        table.deal.goodbye(share.agent, "orphan", [(1, 0, 60.0)], table.now)
+        table.join(f"b{len(table.shares)}")
+        table.decide()
+    assert "heard nothing of your program" in table.of(Fail)[0].loss.told[0]
+    assert "orphan_timeout" in table.of(Fail)[0].loss.told[0]
+
+
 def test_cut_tasks_are_no_suspects():
     """A task cut off by a goodbye may be dealt with others in hand."""
     table = one_task()
