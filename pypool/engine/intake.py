@@ -11,6 +11,7 @@ from typing import Any
 
 from pypool.engine.calls import Batch, Calls
 from pypool.engine.dealing.deal import Deal
+from pypool.engine.dealing.ranges import numbers
 from pypool.engine.journal import Journal
 from pypool.engine.links import Link
 from pypool.engine.outcomes import Outcomes, how_it_died, initializer_failed, short_of
@@ -81,7 +82,7 @@ class Intake:
                 self._deal.hello(link.key, words["slots"], now, words.get("time"))
                 self._welcome(link)
             case records.BEAT:
-                self._deal.beat(link.key, words["read"], words["held"], now)
+                self._deal.beat(link.key, words["read"], numbers(words["held"]), now)
             case records.RETURNED:
                 self._returned(link, words, record.key, now)
             case records.DEATH:

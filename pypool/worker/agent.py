@@ -23,7 +23,7 @@ from pypool.version import VERSION
 from pypool.worker import memory
 from pypool.worker.ahead import Ahead, adopt_authkey
 from pypool.worker.ending import Ending, seconds_so_far
-from pypool.worker.mail import HELD_BYTES, Mail
+from pypool.worker.mail import HELD_BYTES, Mail, as_ranges
 from pypool.worker.slots import AHEAD_SECONDS, Held, Outcome, Piece, Slot
 
 TYPE_CHECKING = False
@@ -53,6 +53,10 @@ FORK_PATIENCE = 300.0
 
 EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
+
+
+MOST_TOLD = 1000
+"""Of each thing in a beat, which has to fit into one record."""
 
 
 class Agent:
@@ -530,9 +534,11 @@ class Agent:
         ]
         words = {
             "read": self._read_to,
-            "held": list(self._held),
-            "at_work": at_work,
-            "memory": [memory.peak(slot.pid) if slot.pid else 0 for slot in self._slots],
+            "held": as_ranges(sorted(self._held), MOST_TOLD),
+            "at_work": at_work[:MOST_TOLD],
+            "memory": [
+                memory.peak(slot.pid) if slot.pid else 0 for slot in self._slots[:MOST_TOLD]
+            ],
             "disk": self._trouble,
         }
         self._mail.put(records.BEAT, words)

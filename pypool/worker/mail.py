@@ -17,6 +17,7 @@ from pypool.rundir.messages import WRITING, pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from pypool.rundir.records import Record
@@ -220,3 +221,17 @@ def grouped(entries: list[bytes]) -> list[bytes]:
         size += len(entry)
     groups.append(b"".join(entries[start:]))
     return groups
+
+
+def as_ranges(numbers: Iterable[int], most: int) -> list[list[int]]:
+    """Ascending numbers as ranges of first, ..., last - 1, at most so many.
+
+    What lies between the last ones is counted among them if there are more.
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and (number == found[-1][1] or len(found) == most):
+            found[-1][1] = number + 1
+        else:
+            found.append([number, number + 1])
+    return found

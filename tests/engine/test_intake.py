@@ -124,3 +124,15 @@ def test_an_agent_that_is_sent_away_is_told_of(
     table._take(1, record)
     assert "on n7 cannot begin" in caplog.text
     assert "no such file" in caplog.text
+
+
+def test_a_beat_names_what_is_held_by_ranges() -> None:
+    """What it has read and does not hold is dealt again."""
+    table = Table()
+    shares = {key: max(agent.shares) for key, agent in table.deal.agents.items()}
+    held, lost = table.agents[0], table.agents[1]
+    words = {"read": 2, "held": [[shares[held], shares[held] + 1]]}
+    table._take(0, Record(records.BEAT, 0, messages.pack(words)))
+    table._take(1, Record(records.BEAT, 0, messages.pack(words | {"held": []})))
+    assert shares[held] in table.deal.agents[held].shares
+    assert not table.deal.agents[lost].shares

@@ -92,7 +92,7 @@ def test_what_it_returned_and_was_dealt_again_is_in_its_hands(run: RunDirectory)
 def test_a_beat_tells_what_was_never_read(run: RunDirectory) -> None:
     deal(run, 1, 0, 4)
     deal(run, 2, 4, 8)
-    say(run, records.BEAT, 0, {"read": 2, "held": [2]})
+    say(run, records.BEAT, 0, {"read": 2, "held": [[2, 3]]})
     assert in_hand(element(run)) == {2: [(4, 8)]}
 
 

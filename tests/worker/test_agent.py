@@ -17,9 +17,13 @@ import pytest
 from pypool import pickling
 from pypool.rundir import batch, names, records
 from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VALUES, WRITING
+
+
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING, Share
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 from pypool.worker import agent
+from pypool.worker.slots import Held
 
 from . import jobs
 from .conftest import Play
@@ -498,6 +502,20 @@ def test_a_driver_that_is_gone_takes_everything_along(play_pipes: Play) -> None:
     player.close_inbox()
     assert all_gone(player.agent.pid, *pids)
     assert player.agent.wait(5) == 0
+
+
+def test_a_beat_tells_of_any_number_of_shares(play_files: Play) -> None:
+    """Every second one of 100,000, which would not fit into a record: some too many are told."""
+    player = play_files(starts=False)
+    rich = agent.Agent(player.run, ELEMENT, None)
+    share = Share(1, 1, 0, 0, 1)
+    rich._held = {number: Held(number, share) for number in range(1, 200_001, 2)}
+    rich._beat(time.monotonic())
+    rich._mail.flush(time.monotonic())
+    told = player.words(records.BEAT)["held"]
+    assert told[:2] == [[1, 2], [3, 4]]
+    assert told[-1][1] == 200_000
+    assert len(told) == agent.MOST_TOLD
 
 
 def test_the_last_one_removes_the_directory_of_a_pool_on_this_machine(play_pipes: Play) -> None:

@@ -212,7 +212,7 @@ def test_a_new_life_is_answered_at_once(play_files: Play) -> None:
     player = play_files(name="survey")
     at_work(player)
     player.send(records.LIFE, key=2)
-    assert player.words(records.BEAT)["held"] == [1]
+    assert player.words(records.BEAT)["held"] == [[1, 2]]
 
 
 # ---- disk

@@ -1,7 +1,7 @@
 """Sets of task indexes, held as ranges: a million tasks not yet dealt are one range."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 Range = tuple[int, int]
 """first, last: the indexes first, ..., last - 1."""
@@ -66,6 +66,11 @@ class Ranges:
         self._firsts[low:high] = [first for first, _ in new]
         self._lasts[low:high] = [last for _, last in new]
         self._size += sum(last - first for first, last in new) - before
+
+
+def numbers(ranges: Iterable[Sequence[int]]) -> set[int]:
+    """All that lie in one of the ranges."""
+    return {number for first, last in ranges for number in range(first, last)}
 
 
 def runs(indexes: Sequence[int]) -> Iterator[tuple[int, int, int]]:

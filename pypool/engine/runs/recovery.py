@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pypool.engine.dealing.needs import Need
-from pypool.engine.dealing.ranges import Ranges, runs
+from pypool.engine.dealing.ranges import Ranges, numbers, runs
 from pypool.engine.journal import DIGEST_SIZE
 from pypool.rundir import messages, names, objects, records
 from pypool.rundir.mailbox import FileReader, OutboxReader
@@ -417,8 +417,9 @@ def _take_word(old: OldRun, element: OldElement, record: Record) -> None:
             element.host = words["host"]
             element.job = words["job"] or ""
         case records.BEAT:
+            held = numbers(words["held"])
             for number in list(element.silent):
-                if number <= words["read"] and number not in words["held"]:
+                if number <= words["read"] and number not in held:
                     element.silent[number] = Ranges()
         case records.RETURNED:
             for batch_number, first, last in words["ranges"]:
