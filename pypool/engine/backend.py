@@ -17,8 +17,9 @@ from pypool.engine.dealing.needs import USUAL, Need
 from pypool.engine.elements.submission import ClusterElements
 from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
+from pypool.engine.left_behind import PREFIX, owner, remove_left_behind
 from pypool.engine.runs.named import Opened, open_named
-from pypool.engine.this_machine import LocalElements, private_directory
+from pypool.engine.this_machine import MEMORY, LocalElements, private_directory
 from pypool.engine.variables import WITHIN, variables
 from pypool.errors import RunDirectoryError
 from pypool.options import Options
@@ -276,8 +277,12 @@ class LocalBackend:
 
     def open(self, rules: WorkerRules) -> Opened:
         its_own = replace(self.options, python=sys.executable, time=None)  # of no use here
-        info = run_info(its_own, 1, "local") | rules.info()
-        return Opened(RunDirectory.create(private_directory(), info, prefix="pypool-"))
+        info = run_info(its_own, 1, "local") | rules.info() | owner()
+        remove_left_behind(MEMORY)
+        place = private_directory()
+        if place != MEMORY:
+            remove_left_behind(place)
+        return Opened(RunDirectory.create(place, info, prefix=PREFIX))
 
     def close(self, opened: Opened) -> None:
         opened.run.close()
