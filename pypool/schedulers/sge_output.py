@@ -39,6 +39,7 @@ TEMPORARY = (
     "unable to contact qmaster",
     "failed receiving gdi request response",
     "Qmaster is going down",
+    "jobs are allowed per",
 )
 FOR_GOOD = ("access denied",)
 TOO_MANY = ("you tried to submit a job with more than",)
@@ -117,7 +118,8 @@ def _classify(error: SubmitError, done: Completed) -> None:
     if _says(done, FOR_GOOD):
         return
     maybe_sent = _says(done, UNCLEAR) and not _says(done, NEVER_SENT)
-    error.unclear = killed or (done.code != 0 and maybe_sent)
+    no_words = done.code == 0 and not error.words  # so it reads where SIGCHLD is ignored
+    error.unclear = killed or no_words or maybe_sent
     later = bool(done.not_run) or done.code == TRY_LATER or _says(done, TEMPORARY)
     error.temporary = not error.unclear and later
     error.too_many = not error.unclear and _says(done, TOO_MANY)

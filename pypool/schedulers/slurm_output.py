@@ -68,6 +68,14 @@ TOO_MANY = (
     "Job violates accounting/QOS policy",
 )
 
+REFUSED = (
+    "sbatch: error: ",
+    "sbatch: fatal: ",
+    "sbatch: unrecognized option ",
+    "sbatch: invalid option ",
+)
+"""So a refusal begins. Where the program ignores SIGCHLD its exit code is not known and reads 0."""
+
 _unknown_words: set[str] = set()
 
 
@@ -95,7 +103,8 @@ def _classify(error: SubmitError, done: Completed) -> None:
     error.words = one_line(done.stderr)
     if killed:
         error.words = f"sbatch was killed before it gave an answer {error.words}".strip()
-    error.unclear = killed or done.code == 0 or _says(done, UNCLEAR)
+    no_words = done.code == 0 and not _says(done, REFUSED)
+    error.unclear = killed or no_words or _says(done, UNCLEAR)
     error.temporary = not error.unclear and (bool(done.not_run) or _says(done, TEMPORARY))
     error.too_many = not error.unclear and _says(done, TOO_MANY)
     error.unknown = not (done.not_run or error.unclear or error.temporary or error.too_many)

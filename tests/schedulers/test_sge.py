@@ -189,6 +189,19 @@ def test_failures_are_told_apart(code: int, stderr: str, kinds: list[str]) -> No
     assert kind(refusal(stderr, code)) == kinds
 
 
+@pytest.mark.parametrize(("stderr", "kinds"), [(stderr, kinds) for _, stderr, kinds in KINDS])
+def test_a_refusal_is_known_by_its_words_if_the_exit_code_is_not(
+    stderr: str, kinds: list[str]
+) -> None:
+    """It reads 0 in a program that ignores SIGCHLD."""
+    assert kind(refusal(stderr, 0)) == kinds
+
+
+def test_who_says_neither_a_job_nor_a_refusal_may_have_worked() -> None:
+    """It may have been killed, too."""
+    assert kind(refusal("", 0)) == ["unclear"]
+
+
 @pytest.mark.parametrize("code", [None, -9])
 def test_a_killed_qsub_may_have_worked(code: int | None) -> None:
     """Whoever killed it."""

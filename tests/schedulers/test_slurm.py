@@ -151,6 +151,7 @@ KINDS = [
     (FAILED + "Invalid partition name specified", ["unknown"]),
     ("sbatch: unrecognized option '--nonsense'", ["unknown"]),
     ("sbatch: error: Memory specification can not be satisfied", ["unknown"]),
+    ("sbatch: fatal: Unable to process configuration file", ["unknown"]),
 ]
 
 
@@ -158,6 +159,20 @@ KINDS = [
 def test_failures_are_told_apart(stderr: str, kinds: list[str]) -> None:
     """What may work later, may have worked, may work with fewer elements; and all else."""
     assert kind(refusal(stderr + "\n")) == kinds
+
+
+@pytest.mark.parametrize(("stderr", "kinds"), KINDS)
+def test_a_refusal_is_known_by_its_words_if_the_exit_code_is_not(
+    stderr: str, kinds: list[str]
+) -> None:
+    """It reads 0 in a program that ignores SIGCHLD."""
+    assert kind(refusal(stderr + "\n", 0)) == kinds
+
+
+@pytest.mark.parametrize("stderr", ["", "sbatch: warning: can't run 1 processes on 4 nodes\n"])
+def test_who_says_neither_a_job_nor_a_refusal_may_have_worked(stderr: str) -> None:
+    """It may have been killed, too."""
+    assert kind(refusal(stderr, 0)) == ["unclear"]
 
 
 @pytest.mark.parametrize("code", [None, -9])
