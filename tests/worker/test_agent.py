@@ -16,10 +16,7 @@ import pytest
 
 from pypool import pickling
 from pypool.rundir import batch, names, records
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VALUES, WRITING
-
-
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING, Share
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VALUES, WRITING, Share
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 from pypool.worker import agent
