@@ -181,6 +181,39 @@ def test_take_over_that_was_broken_off(tmp_path: Path) -> None:
     RunLock.acquire(str(tmp_path), silent).release()
 
 
+@pytest.mark.usefixtures("impatient")
+def test_driver_elsewhere_that_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of another host is not taken over while its holder lives, whatever that is doing."""
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
+    held = RunLock.acquire(str(tmp_path), silent)
+    monkeypatch.setattr(lock, "machine", lambda: "somewhere else")
+    with pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()} on"):
+        RunLock.acquire(str(tmp_path), silent)
+    assert held.is_held
+    held.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_beats_go_into_ones_own_lock_alone(tmp_path: Path) -> None:
+    """Whoever was stopped for long and comes back writes nothing into that of its successor."""
+    found = left_by(tmp_path)
+    before = (tmp_path / names.LOCK).read_bytes()
+    lock._lengthen(str(tmp_path), "another id")
+    assert (tmp_path / names.LOCK).read_bytes() == before
+    lock._lengthen(str(tmp_path), found.id)
+    assert (tmp_path / names.LOCK).read_bytes() == before + b" "
+
+
+def test_lock_that_this_process_has_forgotten(tmp_path: Path) -> None:
+    """Ctrl-C may come when it is taken and before anybody has it: it is taken over at once."""
+    held = RunLock.acquire(str(tmp_path), silent)
+    over = held._over
+    del held
+    RunLock.acquire(str(tmp_path), lambda: pytest.fail("it was waited for")).release()
+    over.release()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_fork_owns_nothing(tmp_path: Path) -> None:
     """A fork of the driver does not release its lock."""
     held = RunLock.acquire(str(tmp_path), silent)

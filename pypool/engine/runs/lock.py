@@ -6,6 +6,9 @@ says who made it. Whoever removes it, its holder or somebody who found it stale,
 second file named by what stands in the first (`filelock.SoftFileLock`, again with O_EXCL) and
 then looks once more: so of several who find the same stale lock one removes it, and nobody
 removes what another has made in its place.
+
+Its holder lengthens it by a byte every 15 seconds, from a thread that does nothing else: a driver
+may be busy for minutes with a large result, or with what earlier lives of the run have left.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +35,7 @@ log = logging.getLogger("pypool")
 PATIENCE = 45.0
 """So long must the beat of a driver on another host stand still: three beats."""
 
+BEAT_SECONDS = 15.0
 PAUSE = 1.0
 SHORT_PAUSE = 0.02
 LARGEST = 4096
@@ -88,20 +94,27 @@ class Holder(NamedTuple):
         return f"process {self.pid} on {self.host} (since {began})"
 
 
+_ours: weakref.WeakValueDictionary[str, RunLock] = weakref.WeakValueDictionary()
+"""By id, all that somebody in this process has. Who was interrupted may have forgotten one."""
+
+
 class RunLock:
-    """A lock that this process holds; see `acquire`."""
+    """A lock that this process holds, or is about to; see `acquire`."""
 
     def __init__(self, path: str, holder: Holder) -> None:
         self._path = path
         self._holder = holder
         self._held = True
+        self._over = threading.Lock()  # held while it beats
+        self._over.acquire()
+        _ours[holder.id] = self
 
     @classmethod
     def acquire(cls, path: str, beat: Callable[[], object]) -> RunLock:
         """Makes this process the driver of the run.
 
         A lock whose process is gone from this machine is taken over at once; that of another
-        machine when its driver has not beaten for 45 s, which is waited for.
+        machine when neither it nor its driver has beaten for 45 s, which is waited for.
 
         Parameters
         ----------
@@ -117,33 +130,37 @@ class RunLock:
         RunDirectoryError
             If a living driver has the run, or the directory cannot be used.
         """
+        lock = cls(path, Holder.here())
         try:
-            return cls._acquired(path, beat)
-        except OSError as error:
-            raise unusable(path, error) from error
-
-    @classmethod
-    def _acquired(cls, path: str, beat: Callable[[], object]) -> RunLock:
-        mine = Holder.here()
-        silence: _Silence | None = None
-        try:
-            while not _made(path, mine):
-                found = _read(path)
-                if found is None:  # released meanwhile
-                    continue
-                if silence is None or silence.whose != found:
-                    silence = _Silence(path, found)
-                if isinstance(found, Holder) and found.is_here:
-                    if not found.is_gone:
-                        raise _in_use(path, found, mine)
-                elif not silence.is_over(beat):
-                    continue
-                silence.check_patience()
-                _remove(path, _id(found))
-        except BaseException:  # Ctrl-C
-            cls(path, mine).release()
+            lock._acquire(beat)
+            beating = threading.Thread(
+                target=_beat, args=(path, lock._holder.id, lock._over), name="pypool-lock"
+            )
+            beating.daemon = True
+            beating.start()
+        except BaseException as error:  # Ctrl-C, for one
+            lock.release()
+            if isinstance(error, OSError) and error.errno is not None:
+                raise unusable(path, error) from error
             raise
-        return cls(path, mine)
+        return lock
+
+    def _acquire(self, beat: Callable[[], object]) -> None:
+        path, mine = self._path, self._holder
+        silence: _Silence | None = None
+        while not _made(path, mine):
+            found = _read(path)
+            if found is None:  # released meanwhile
+                continue
+            if silence is None or silence.whose != found:
+                silence = _Silence(path, found)
+            if isinstance(found, Holder) and found.is_here:
+                if not (found.is_gone or _is_forgotten(found)):
+                    raise _in_use(path, found, mine)
+            elif not silence.is_over(beat):
+                continue
+            silence.check_patience()
+            _remove(path, _id(found))
 
     @property
     def is_held(self) -> bool:
@@ -155,6 +172,7 @@ class RunLock:
         if not self._held or os.getpid() != self._holder.pid:
             return
         self._held = False
+        self._over.release()
         try:
             self._remove_ours()
         except OSError as error:
@@ -184,7 +202,7 @@ class _Silence:
 
     def is_over(self, beat: Callable[[], object]) -> bool:
         """Waits a little, and says once what for."""
-        now, last = time.monotonic(), beat()
+        now, last = time.monotonic(), (beat(), _size(self._path))
         if self._since is None or last != self._last:
             if self._since is not None and isinstance(self.whose, Holder):
                 raise _in_use(self._path, self.whose, None)
@@ -215,6 +233,39 @@ class _Silence:
                 f"The lock of {self._path} is being taken over by somebody who does not get on. "
                 f"If no other program uses this run, remove {left}."
             )
+
+
+def _beat(path: str, which: str, over: threading.Lock) -> None:
+    """Lengthens the lock with this id now and then; its reader passes over spaces."""
+    while not over.acquire(timeout=BEAT_SECONDS):
+        with suppress(OSError):
+            _lengthen(path, which)
+
+
+def _lengthen(path: str, which: str) -> None:
+    fd = os.open(f"{path}/{names.LOCK}", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if _id(_holder_in(os.read(fd, LARGEST))) == which:  # else it was taken over
+            os.pwrite(fd, b" ", os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
+
+
+def _size(path: str) -> int:
+    """Of the lock. It is opened: what `stat` says may be seconds old."""
+    try:
+        fd = os.open(f"{path}/{names.LOCK}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        return os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
+def _is_forgotten(found: Holder) -> bool:
+    """This process has made the lock, and nobody in it has it: Ctrl-C came in between."""
+    return found.pid == os.getpid() and found.id not in _ours
 
 
 def _in_use(path: str, found: Holder, mine: Holder | None) -> RunDirectoryError:
@@ -261,9 +312,12 @@ def _read(path: str) -> Holder | bytes | None:
     except FileNotFoundError:
         return None
     try:
-        said = os.read(fd, LARGEST)
+        return _holder_in(os.read(fd, LARGEST))
     finally:
         os.close(fd)
+
+
+def _holder_in(said: bytes) -> Holder | bytes:
     try:
         return Holder(*json.loads(said))
     except (ValueError, TypeError):
