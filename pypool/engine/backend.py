@@ -175,11 +175,13 @@ class ClusterBackend:
         run.keeps = run.named or self.options.keep == "all"
         try:
             self.write_job_script(run)
-        except OSError as error:
+        except BaseException as error:
             if opened.old is None:
                 run.remove_tree("")
             self.close(opened)
-            raise unusable(run.path, error) from error
+            if isinstance(error, OSError):
+                raise unusable(run.path, error) from error
+            raise
         return opened
 
     def close(self, opened: Opened) -> None:

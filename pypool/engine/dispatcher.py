@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pypool.engine import endings
@@ -32,7 +32,7 @@ from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.progress import Progress
-from pypool.engine.runs.named import COMPLETE, DONE
+from pypool.engine.runs.named import COMPLETE, DONE, Opened
 from pypool.engine.runs.resume import Resumed
 from pypool.engine.store import Store
 from pypool.errors import AgentStartError, PoolError, RunDirectoryError, SubmitError
@@ -72,23 +72,51 @@ class Dispatcher:
 
     def __init__(self, backend: Backend, rules: WorkerRules) -> None:
         self._backend = backend
-        self._opened = opened = backend.open(rules)
-        self._run = opened.run
+        self._rules = rules
         self._pid = os.getpid()
+        self._opened: Opened | None = None
+        self._over: BaseException | None = None
+        self._quietly = False
+        self._stop: str | None = None
+        self._requests: deque[Portion] = deque()
+        self._undoing = ExitStack()
+        self._claim = threading.Lock()  # for whoever ends it: the thread, or else `begin`
+        self._living = threading.Lock()  # held by the thread as long as it lives, see `wait`
+        self.thread = threading.Thread(target=self._live, name="pypool-dispatcher", daemon=True)
+
+    def begin(self) -> None:
+        """Opens the run and starts the thread.
+
+        Whatever comes in between, Ctrl-C for one: nothing stays open then, and nobody lives.
+        """
+        try:
+            self._open()
+            self._living.acquire()
+            self.thread.start()
+        except BaseException as error:
+            if self._claim.acquire(blocking=False):
+                self._undo()
+            else:  # it lives already
+                self.stop("terminate")
+            if self._opened is not None and isinstance(error, OSError) and error.errno is not None:
+                raise unusable(self._run.path, error) from error  # else a signal handler's
+            raise
+
+    def _open(self) -> None:
+        backend = self._backend
+        self._opened = opened = backend.open(self._rules)
+        self._run = opened.run
+        self._undoing.callback(backend.close, opened)
+        if not self.named:
+            self._undoing.callback(self._run.remove_tree, "")  # nobody has heard of it
         now = time.monotonic()
         self._deal = Deal(backend.policy)
         self._store = Store(self._run)
         self._calls = Calls()
-        try:
-            self._journal = Journal(self._run, now)
-            self._driver = self._open_driver_file()
-            if rules.initializer is not None:
-                self._store.keep(rules.initializer)
-        except OSError as error:
-            backend.close(opened)
-            if error.errno is None:  # a signal handler has raised it
-                raise
-            raise unusable(self._run.path, error) from error
+        self._journal = Journal(self._run, now)
+        self._driver = self._open_driver_file()
+        if self._rules.initializer is not None:
+            self._store.keep(self._rules.initializer)
         outcomes = Outcomes(self._run)
         self._intake = Intake(self._deal, self._calls, outcomes, self._journal, backend.linger)
         self._resumed: Resumed | None = None
@@ -97,10 +125,6 @@ class Dispatcher:
         self._numbers = 0
         self._links: dict[str, Link] = {}
         self._ended: dict[str, float] = {}
-        self._requests: deque[Portion] = deque()
-        self._over: BaseException | None = None
-        self._quietly = False
-        self._stop: str | None = None
         self._opens = Allowance(now)
         self._disk = DiskWatch(self._run.path)
         self._disk_look_at = now
@@ -108,14 +132,18 @@ class Dispatcher:
         self._progress = Progress(backend.options.progress, now)
         self._beat_at = self._last_round = now
         self._wake, self._wakeup = socket.socketpair()  # who rings too late writes to no file
-        self._wake.setblocking(False)
-        self._wakeup.setblocking(False)
+        for end in (self._wake, self._wakeup):
+            self._undoing.enter_context(end).setblocking(False)
         self._elements = backend.elements(self._run, self._journal)
-        self.thread = threading.Thread(target=self._live, name="pypool-dispatcher", daemon=True)
-        self._living = threading.Lock()  # held by the thread as long as it lives, see `wait`
-        self._living.acquire()
+        self._undoing.callback(endings.unwatch, self)
         endings.watch(self, signals=not backend.local)
-        self.thread.start()
+
+    def _undo(self) -> None:
+        """The thread was not started."""
+        self._over = PoolError("this pool could not be begun")
+        self._undoing.close()
+        if self._living.locked():
+            self._living.release()
 
     def _open_driver_file(self) -> FileWriter:
         run = self._run
@@ -141,6 +169,11 @@ class Dispatcher:
     def named(self) -> bool:
         """The run outlives this process, if need be."""
         return self._run.named
+
+    @property
+    def has_begun(self) -> bool:
+        """Its thread lives, or has lived."""
+        return self._claim.locked()
 
     @property
     def over(self) -> bool:
@@ -196,6 +229,9 @@ class Dispatcher:
     # -- the thread
 
     def _live(self) -> None:
+        if not self._claim.acquire(blocking=False):
+            return  # `begin` was interrupted and has undone it
+        self._undoing.pop_all()
         error: BaseException | None = None
         try:
             if self._resumed is not None:
@@ -497,14 +533,21 @@ class Dispatcher:
         if complete and self.named:
             endings.finish_with_program(self._run.path, self._finish)
         else:
-            self._try(lambda: self._backend.close(self._opened))
+            self._close()
 
     def _finish(self, well: bool) -> None:
         """The end of a named run is that of its program, or of its name's next use in it."""
+        if self._opened is None:
+            return
         if well and Path(self._run.path).is_dir():  # the user may have removed it
             self._try(lambda: self._journal.ended(COMPLETE))
             self._try(lambda: self._backend.clean_up(self._run, bool(self._failed), True))
-        self._try(lambda: self._backend.close(self._opened))
+        self._close()
+
+    def _close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            self._try(lambda: self._backend.close(opened))
 
     def _deal_everything(self) -> None:
         """What was asked for is asked for, and every element gets its part of all there is."""

@@ -39,6 +39,7 @@ class Sender:
         self._starting = threading.RLock()
         self._ended: str | None = None
         self._dispatcher: Dispatcher | None = None
+        self._latest: Dispatcher | None = None
         self._callbacks = Callbacks()
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self.post = self._callbacks.post
@@ -132,14 +133,32 @@ class Sender:
                 return dispatcher  # one that is over tells the call so
             if ended is not None:
                 raise ValueError("Pool not running")
-            made = Dispatcher(self._backend, self._rules)
-            if self._dispatcher is not dispatcher:
-                made.stop("close")  # a signal handler has called the pool meanwhile
+            self._let_the_latest_end()
+            self._latest = made = Dispatcher(self._backend, self._rules)
+            try:
+                made.begin()
+                if self._dispatcher is dispatcher:
+                    self._dispatcher = made
+            finally:
+                if self._dispatcher is not made and made.has_begun and not made.over:
+                    made.stop("terminate")  # Ctrl-C, or a signal handler that has called the pool
+            if self._dispatcher is not made:
                 return self._running()
-            self._dispatcher = made
         if self._ended is not None:
             made.stop(self._ended)
         return made
+
+    def _let_the_latest_end(self) -> None:
+        """A named run has one dispatcher at a time.
+
+        There may be one that has met an error and is about to end; or one that lives and that
+        nobody has heard of, for Ctrl-C came just behind its begin.
+        """
+        latest = self._latest
+        if self._named and latest is not None and latest.has_begun:
+            if not latest.over:
+                latest.stop("terminate")
+            latest.join()
 
     # -- the end
 
