@@ -6,12 +6,15 @@ without its driver, everything else is cancelled), and then the program as they 
 of that happens where the program has a handler of its own or ignores the signal (`nohup`), nor
 for a pool whose first call is made outside of the main thread, where Python sets no handlers. A
 second signal ends the program at once. Forks of the program have nothing to end.
+
+A child of `multiprocessing` ends without what `atexit` calls: its own end is that of its pools.
 """
 
 from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,11 +22,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 log = logging.getLogger("pypool")
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+MULTIPROCESSING_PRIORITY = 15
+"""As that of its own pools: before children are waited for, and queues and managers end."""
+
 PATIENCE = 20.0
 """So long pools may take to end after a signal."""
 
@@ -47,6 +53,7 @@ class Ending(Protocol):
 _living: set[Ending] = set()
 _finishing: dict[str, tuple[int, Callable[[bool], None]]] = {}
 _with_jobs: set[Ending] = set()
+_at_child_end: Any = None
 
 
 def watch(dispatcher: Ending, *, signals: bool) -> None:
@@ -55,6 +62,8 @@ def watch(dispatcher: Ending, *, signals: bool) -> None:
     Called before its thread is started.
     """
     _living.add(dispatcher)
+    if multiprocessing.parent_process() is not None:
+        _watch_child_end()
     if not signals:
         return
     _with_jobs.add(dispatcher)
@@ -63,6 +72,15 @@ def watch(dispatcher: Ending, *, signals: bool) -> None:
             if signal.getsignal(number) is signal.SIG_DFL:
                 with suppress(ValueError):  # a subinterpreter
                     signal.signal(number, _end_by)
+
+
+def _watch_child_end() -> None:
+    """Not before there is a pool: what is registered at import a child forgets as it begins."""
+    global _at_child_end
+    if _at_child_end is None or not _at_child_end.still_active():
+        from multiprocessing import util
+
+        _at_child_end = util.Finalize(None, _terminate_all, exitpriority=MULTIPROCESSING_PRIORITY)
 
 
 def unwatch(dispatcher: Ending) -> None:
@@ -78,16 +96,17 @@ def unwatch(dispatcher: Ending) -> None:
 
 
 def finish_with_program(what: str, finish: Callable[[bool], None]) -> None:
-    """Called at the regular end of the program, with whether it ended well."""
+    """Called at the regular end of the program, with whether it ended well; maybe again."""
     _finishing[what] = os.getpid(), finish
 
 
 def finish_now(what: str) -> bool:
     """It is wanted again before; whether it was waiting for that."""
-    found = _finishing.pop(what, None)
+    found = _finishing.get(what)
     if found is None or found[0] != os.getpid():
         return False
     found[1](True)
+    _finishing.pop(what, None)  # last: Ctrl-C in between, and it is called once more
     return True
 
 
@@ -115,7 +134,7 @@ def _end_by(number: int, frame: object) -> None:
 def _terminate_all() -> None:
     """A program that ends leaves no job behind, whatever became of its pools."""
     living = [dispatcher for dispatcher in list(_living) if dispatcher.ours]
-    raised = getattr(sys, "last_value", None) is not None  # what has ended the program
+    raised = _has_raised()
     for dispatcher in living:
         if raised:
             dispatcher.spoil()
@@ -126,6 +145,14 @@ def _terminate_all() -> None:
     for owner, finish in list(_finishing.values()):
         if owner == os.getpid():
             finish(not raised)
+    _finishing.clear()  # a spawned child of `multiprocessing` comes here twice
+
+
+def _has_raised() -> bool:
+    """An exception ends the program; in a child of `multiprocessing` it is being raised."""
+    raised = sys.exc_info()[1]
+    in_child = raised is not None and not isinstance(raised, SystemExit)
+    return in_child or getattr(sys, "last_value", None) is not None
 
 
 def _wait_for(dispatcher: Ending, deadline: float) -> None:
@@ -155,6 +182,8 @@ def _let_signals_through() -> None:
 
 def _let_go() -> None:
     """In a fork of the driver: its signals are its own."""
+    global _at_child_end
+    _at_child_end = None
     _living.clear()
     _with_jobs.clear()
     _remove_handlers()

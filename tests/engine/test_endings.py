@@ -225,3 +225,34 @@ def test_prompt(number: int) -> None:
     assert process.wait(TIMEOUT) == -number
     output, _ = process.communicate()
     assert output == "terminate named=False\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    ("end", "well"), [("pass", True), ("sys.exit(3)", True), ("raise LookupError", False)]
+)
+def test_children_of_multiprocessing_end_their_pools(
+    tmp_path: Path, method: str, end: str, well: bool
+) -> None:
+    """They end without what `atexit` calls. Of a named run all is said that a program says."""
+    program = f"""
+import multiprocessing, os, sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+from ending_script import Noting, endings
+
+def child():
+    Noting()
+    endings.finish_with_program("a run", lambda well: os.write(1, b"ended well: %d\\n" % well))
+    {end}
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context({method!r}).Process(target=child)
+    process.start()
+    process.join()
+"""
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    assert done.stdout.splitlines() == ["terminate named=False", f"ended well: {well:d}"]
