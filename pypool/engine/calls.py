@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from pypool.errors import PoolError
 from pypool.packing import Packed
 from pypool.printable import printable
 
@@ -222,11 +223,24 @@ class Calls:
             self._numbers += 1
             call.number = self._numbers
             self._open[call.number] = call
-            if call.begin is not None:
-                call.begin()
+            if not self._begins(call):
+                return
         call.left += len(portion.items)
         call.growing = not portion.final
         self._close_if_over(call)
+
+    def _begins(self, call: Call) -> bool:
+        """Whether the call can be begun: there may be no thread left for its feed."""
+        try:
+            if call.begin is not None:
+                call.begin()
+        except RuntimeError as error:
+            del self._open[call.number]
+            told = PoolError(f"{printable(call.name)} cannot be called: {error}")
+            told.__cause__ = error
+            call.handle.fail(told)
+            return False
+        return True
 
     def written(self, batch: Batch) -> None:
         """What is on disk need not stay in memory."""

@@ -31,6 +31,7 @@ from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
 from pypool.engine.links import Allowance, FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
+from pypool.engine.patience import Patience
 from pypool.engine.progress import Progress
 from pypool.engine.runs.named import COMPLETE, DONE, Opened
 from pypool.engine.runs.resume import Resumed
@@ -94,21 +95,19 @@ class Dispatcher:
             self._living.acquire()
             self.thread.start()
         except BaseException as error:
+            opened = self._opened
             if self._claim.acquire(blocking=False):
                 self._undo()
             else:  # it lives already
                 self.stop("terminate")
-            if self._opened is not None and isinstance(error, OSError) and error.errno is not None:
-                raise unusable(self._run.path, error) from error  # else a signal handler's
+            if opened is not None and isinstance(error, OSError) and error.errno is not None:
+                raise unusable(opened.run.path, error) from error  # else a signal handler's
             raise
 
     def _open(self) -> None:
         backend = self._backend
         self._opened = opened = backend.open(self._rules)
         self._run = opened.run
-        self._undoing.callback(backend.close, opened)
-        if not self.named:
-            self._undoing.callback(self._run.remove_tree, "")  # nobody has heard of it
         now = time.monotonic()
         self._deal = Deal(backend.policy)
         self._store = Store(self._run)
@@ -142,6 +141,11 @@ class Dispatcher:
         """The thread was not started."""
         self._over = PoolError("this pool could not be begun")
         self._undoing.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            if not opened.run.named:
+                opened.run.remove_tree("")  # nobody has heard of it
+            self._backend.close(opened)
         if self._living.locked():
             self._living.release()
 
@@ -232,6 +236,7 @@ class Dispatcher:
         if not self._claim.acquire(blocking=False):
             return  # `begin` was interrupted and has undone it
         self._undoing.pop_all()
+        self._run.patience = Patience(lambda: self._stop in AT_ONCE or self.over)
         error: BaseException | None = None
         try:
             if self._resumed is not None:

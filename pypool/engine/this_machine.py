@@ -7,6 +7,7 @@ process, that the driver is gone it learns from its pipe.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,12 +15,15 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from multiprocessing import current_process
 from pathlib import Path
 
 from pypool.engine.dealing.needs import USUAL, Need
-from pypool.engine.elements.submission import Ended, News
+from pypool.engine.elements.submission import Ended, News, Refused
 from pypool.engine.links import Link, PipeLink
+from pypool.engine.patience import PATIENCE_AT_START
+from pypool.errors import SubmitError
 from pypool.rundir import names, records
 from pypool.rundir.run import RunDirectory
 
@@ -55,6 +59,7 @@ class LocalElements:
         self._variables = variables
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
         self._links: dict[str, PipeLink] = {}
+        self._refused: SubmitError | None = None
         self._count = 0
         run.make_directory(f"{names.ELEMENTS}/local")
         _here.add(self)
@@ -65,25 +70,49 @@ class LocalElements:
         element = names.element("local", self._count)
         self._count += 1
         self._run.make_directory(element)
-        its_inbox, inbox = os.pipe()
-        outbox, its_outbox = os.pipe()
-        link = self._links[key] = PipeLink(self._run, key, element, (inbox, outbox), now)
+        try:
+            agent, fds = self._start_patiently(element)
+        except OSError as error:
+            told = f"the agent of this pool cannot be started: {error.strerror or error}"
+            self._refused = SubmitError(f"{told}. {_room_for_it()}")
+            return []
+        self._agents[key] = agent
+        link = self._links[key] = PipeLink(self._run, key, element, fds, now)
         # what a manager of the program listens to answers only to who knows this
         link.send(records.AUTHKEY, current_process().authkey)
         link.flush()
-        argv = [sys.executable, str(START), self._run.path, element]
-        self._agents[key] = subprocess.Popen(
-            [*argv, str(its_inbox), str(its_outbox)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(its_inbox, its_outbox),
-            env=os.environ | self._variables,
-            start_new_session=True,
-        )
-        os.close(its_inbox)
-        os.close(its_outbox)
         return [link]
 
+    def _start_patiently(self, element: str) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
+        since: float | None = None
+        while True:
+            try:
+                return self._start(element)
+            except OSError as error:
+                if self._run.patience is None:
+                    raise
+                since = self._run.patience(error, since, PATIENCE_AT_START)
+
+    def _start(self, element: str) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
+        """The agent, and our ends of its pipes."""
+        with ExitStack() as ends, ExitStack() as its_ends:
+            its_inbox, inbox = _pipe(its_ends, ends)
+            outbox, its_outbox = _pipe(ends, its_ends)
+            argv = [sys.executable, str(START), self._run.path, element]
+            agent = subprocess.Popen(
+                [*argv, str(its_inbox), str(its_outbox)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(its_inbox, its_outbox),
+                env=os.environ | self._variables,
+                start_new_session=True,
+            )
+            ends.pop_all()
+        return agent, (inbox, outbox)
+
     def advance(self, now: float, asks: bool, awaited: Collection[str] = ()) -> Iterator[News]:
+        if self._refused is not None:
+            error, self._refused = self._refused, None
+            yield Refused([], error)
         for key, link in list(self._links.items()):
             if link.ended:
                 code = self._agents.pop(key).wait()
@@ -127,6 +156,29 @@ def _how(code: int) -> str:
     if -code in set(signal.Signals):
         return f"was killed by {signal.Signals(-code).name}"
     return f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
+
+
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    """A pipe, of which each end is closed with its stack."""
+    ends = os.pipe()
+    for stack, end in zip((reading, writing), ends, strict=True):
+        stack.callback(os.close, end)
+    return ends
+
+
+def _room_for_it() -> str:
+    """What limits there are."""
+    files, processes = (
+        resource.getrlimit(each)[0] for each in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)
+    )
+    return (
+        f"This user may have {_in_words(processes)} processes and threads (ulimit -u), this "
+        f"program {_in_words(files)} open files (ulimit -n); the machine may have no more."
+    )
+
+
+def _in_words(limit: int) -> str:
+    return "any number of" if limit == resource.RLIM_INFINITY else str(limit)
 
 
 def _let_go() -> None:

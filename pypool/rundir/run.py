@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from pypool.errors import RunDirectoryError
@@ -114,9 +114,13 @@ class RunDirectory:
         No file is removed one by one.
     life : int
         Of the driver that has opened it, or of the one that asked for the element which serves it.
+    patience : callable or None
+        Asked when a file cannot be opened: waits until it is to be tried again, or raises. It gets
+        the error and what it gave the last time for this file, at first None.
     """
 
     keeps = False
+    patience: Callable[..., float] | None = None
     _umask_is_strict = False
     life = 1
 
@@ -223,7 +227,7 @@ class RunDirectory:
             Also if what is there is no regular file, belongs to somebody else, or has a second
             name. Nothing is read from it or written to it then, and nobody waits.
         """
-        fd = self._open(name, flags & ~os.O_TRUNC)
+        fd = self._open_patiently(name, flags & ~os.O_TRUNC)
         try:
             self._check_file(name, found := os.fstat(fd))
             os.set_blocking(fd, True)  # tasks may inherit it
@@ -235,6 +239,16 @@ class RunDirectory:
             _close(fd)
             raise
         return fd
+
+    def _open_patiently(self, name: str, flags: int) -> int:
+        since: float | None = None
+        while True:
+            try:
+                return self._open(name, flags)
+            except OSError as error:
+                if self.patience is None:
+                    raise
+                since = self.patience(error, since)
 
     def _open(self, name: str, flags: int) -> int:
         try:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pypool.engine.calls import GROUP_BYTES, GROUP_TASKS, Batch, Call, Calls, Portion
+from pypool.errors import PoolError
 
 
 class Waiter:
@@ -119,3 +120,19 @@ def test_all_who_wait_are_told_of_the_end() -> None:
     calls.fail_all(error)
     assert [told(each) for each in those] == [[error], [error]]
     assert not calls
+
+
+def test_a_call_that_cannot_be_begun_fails_alone() -> None:
+    """There is no thread left to take its items: who waits for another call hears nothing of it."""
+
+    def begin() -> None:
+        raise RuntimeError("can't start new thread")
+
+    calls, lazy, other = Calls(), call(begin=begin), call()
+    calls.take(single(other))
+    calls.take(Portion(lazy, 0, [], final=False))
+    (error,) = told(lazy)
+    assert isinstance(error, PoolError)
+    assert str(error) == "f cannot be called: can't start new thread"
+    assert told(other) == []
+    assert calls

@@ -1,13 +1,17 @@
 """Where local pools lay what they pass on."""
 
+import errno
 import os
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from pypool.engine import this_machine
-from pypool.engine.this_machine import MEMORY, MEMORY_BYTES, private_directory
+from pypool.engine.elements.submission import Refused
+from pypool.engine.this_machine import MEMORY, MEMORY_BYTES, LocalElements, private_directory
+from pypool.rundir.run import RunDirectory
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +51,28 @@ def test_it_is_on_a_disk_if_memory_is_not_ours_to_write(monkeypatch: pytest.Monk
     make_room(monkeypatch, MEMORY_BYTES)
     monkeypatch.setattr(this_machine.os, "access", lambda *_: False)
     assert private_directory() == tempfile.gettempdir()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_an_agent_that_cannot_be_started_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what it is, with the limits that there are; its pipes are closed."""
+
+    def no_more(*argv: object, **options: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(this_machine.subprocess, "Popen", no_more)
+    run = RunDirectory.create(str(tmp_path), {})
+    elements = LocalElements(run, {})
+    before = open_files()
+    assert elements.submit(1, 0.0) == []
+    assert open_files() == before
+    (news,) = elements.advance(0.0, asks=False)
+    assert isinstance(news, Refused)
+    assert "cannot be started: Resource temporarily unavailable. This user may" in str(news.error)
+    assert list(elements.advance(0.0, asks=False)) == []
+    run.close()

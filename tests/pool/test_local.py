@@ -1,5 +1,6 @@
 """`pypool.local.Pool`: this machine's processors, nothing on its disks, nothing left behind."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,9 @@ import pytest
 
 import pypool
 from pypool import WorkerLostError
+from pypool.engine import this_machine
+from pypool.engine.this_machine import LocalElements
+from pypool.errors import SubmitError
 from pypool.machine import usable_cpus
 
 from . import tasks
@@ -329,3 +333,20 @@ def test_managers_of_the_program_can_be_used(backend: str) -> None:
         queue, lock = manager.Queue(), manager.Lock()
         pool.map(put_guarded, [(queue, lock, number) for number in range(5)])
         assert sorted(queue.get(timeout=30) for _ in range(5)) == list(range(5))
+
+
+def test_a_machine_without_processes_ends_a_call_and_not_the_pool(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happened is told; the next call tries it again."""
+
+    def no_more(self: LocalElements, element: str) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(this_machine, "PATIENCE_AT_START", 0.0)
+    with make_pool(processes=1) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalElements, "_start", no_more)
+            with pytest.raises(SubmitError, match="Resource temporarily unavailable"):
+                pool.map(abs, [-1])
+        assert pool.map(abs, [-1]) == [1]
