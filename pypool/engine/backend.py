@@ -6,6 +6,7 @@ import shutil
 import site
 import socket
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -76,14 +77,15 @@ class WorkerRules(NamedTuple):
 def run_info(options: Options, elements: int, scheduler: str, nodes: int = 1) -> dict[str, Any]:
     """What agents and readers need to know of the driver."""
     main = sys.modules.get("__main__")
+    here = _working_directory(options.work_dir)
     return {
         "pypool": VERSION,
         "python": sys.executable,
         "python_version": sys.version_info[:2],
         "own_python": options.python != sys.executable,
         "libraries": libraries(),
-        "sys_path": [os.path.abspath(entry) for entry in sys.path],
-        "directory": os.getcwd(),
+        "sys_path": [os.path.abspath(entry) for entry in sys.path if here or os.path.isabs(entry)],
+        "directory": here or options.work_dir,
         "main_file": getattr(main, "__file__", None),
         "argv": sys.argv[:],
         "host": socket.gethostname(),
@@ -101,6 +103,15 @@ def run_info(options: Options, elements: int, scheduler: str, nodes: int = 1) ->
         "keep": options.keep,
         "on_change": options.on_change,
     }
+
+
+def _working_directory(instead: str) -> str | None:
+    """None if somebody has removed it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        log.warning("the working directory of this program is gone: tasks are run in %s", instead)
+        return None
 
 
 def libraries() -> list[str]:
@@ -278,7 +289,9 @@ class LocalBackend:
         )
 
     def open(self, rules: WorkerRules) -> Opened:
-        its_own = replace(self.options, python=sys.executable, time=None)  # of no use here
+        its_own = replace(  # the others are of no use here
+            self.options, python=sys.executable, time=None, work_dir=tempfile.gettempdir()
+        )
         info = run_info(its_own, 1, "local") | rules.info() | owner()
         remove_left_behind(MEMORY)
         place = private_directory()

@@ -20,6 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from pypool.errors import PoolError
@@ -77,6 +78,8 @@ def one_line(text: str) -> str:
     line = " / ".join(lines).replace("\t", " ")
     return line if len(line) <= LONGEST_WORDS else f"{line[:LONGEST_WORDS]} ..."
 
+
+KILL_PATIENCE = 1.0
 
 SHORTAGES = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.ENOSPC}
@@ -213,6 +216,7 @@ class Command(Generic[T]):
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._errors,
+                cwd=None if _has_directory() else "/",  # jobs begin where they are submitted
                 env=dict(environment),
                 start_new_session=True,
             )
@@ -538,11 +542,25 @@ def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     return cleaned
 
 
+def _has_directory() -> bool:
+    """Somebody may have removed the one in which this program was started."""
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
 def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    """The command and what it has started: it leads a session of its own."""
+    """The command and what it has started: it leads a session of its own.
+
+    One that hangs in a disk that does not answer dies later. It is waited for when the next process
+    is started, by `subprocess`.
+    """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(KILL_PATIENCE)
 
 
 def _all_of(file: IO[bytes]) -> str:

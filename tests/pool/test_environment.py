@@ -188,3 +188,26 @@ def test_a_module_that_maps_when_imported_is_told(driver: Driver) -> None:
         """
     )
     assert 'if __name__ == "__main__"' in output
+
+
+@pytest.mark.parametrize("backend", ["local", "shell"])
+def test_a_working_directory_that_is_gone(driver: Driver) -> None:
+    """As in CPython the pool works; a line says once where tasks are run."""
+    program = """
+        import os
+
+        def where(_):
+            return os.getcwd()
+
+        os.mkdir("gone")
+        os.chdir("gone")
+        os.rmdir(os.getcwd())
+        with POOL as pool:
+            print(*set(pool.map(where, range(4)) + pool.map(where, range(4))))
+        """
+    process = driver.start(program)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert errors == (
+        f"the working directory of this program is gone: tasks are run in {output.strip()}\n"
+    )

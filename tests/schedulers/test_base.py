@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pypool.schedulers import base
 from pypool.schedulers.base import (
     Answered,
     Command,
@@ -80,6 +82,30 @@ def test_a_command_that_takes_too_long_is_killed() -> None:
     done = run("/bin/sleep", "1000", timeout=0.05)
     assert done is not None
     assert done.code is None
+
+
+def test_a_command_that_cannot_be_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs in a disk that does not answer, and dies when that does."""
+    kill = os.killpg
+    monkeypatch.setattr(base, "KILL_PATIENCE", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "killpg", lambda group, number: None)
+        command = Command(["/bin/sleep", "1000"], {}, as_it_is, timeout=0.05)
+        done = wait(command)
+    assert done is not None
+    assert done.code is None
+    kill(command._process.pid, signal.SIGKILL)
+    command._process.wait()
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are run where every machine has a directory."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = run("/bin/pwd")
+    assert done is not None
+    assert done.stdout == "/\n"
 
 
 def test_what_the_command_has_started_is_killed_with_it(tmp_path: Path) -> None:
