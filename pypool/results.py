@@ -37,8 +37,7 @@ class _Gate:
     def __init__(self) -> None:
         self.is_open = False
         self._claim = threading.Lock()
-        self._lock = threading.Lock()
-        self._lock.acquire()
+        self._bells: set[Any] = set()
 
     def claim(self) -> bool:
         """Whether the caller is the first one who wants to open it."""
@@ -46,11 +45,18 @@ class _Gate:
 
     def open(self) -> None:
         self.is_open = True
-        self._lock.release()
+        with suppress(KeyError):
+            while True:
+                self._bells.pop().release()
 
     def wait(self, timeout: float | None) -> None:
-        if not self.is_open and self._lock.acquire(timeout=seconds_left(timeout)):
-            self._lock.release()  # for the next one who waits
+        """Everybody waits for a bell of their own: whoever is interrupted holds up nobody."""
+        bell = threading.Lock()
+        bell.acquire()
+        self._bells.add(bell)
+        if not self.is_open:  # else it may have been opened just before
+            bell.acquire(timeout=seconds_left(timeout))
+        self._bells.discard(bell)
 
 
 def seconds_left(timeout: float | None) -> float:

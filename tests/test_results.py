@@ -2,12 +2,15 @@
 
 import asyncio
 import gc
+import itertools
 import signal
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from multiprocessing import TimeoutError as PoolTimeoutError
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from pypool.results import (
     IMapUnorderedIterator,
     MapResult,
     Stream,
+    _Gate,
 )
 
 
@@ -345,3 +349,45 @@ def test_who_feeds_does_not_wait_in_vain(event: str) -> None:
     thread.join(10)
     assert not thread.is_alive()
     del results
+
+
+def test_whoever_is_interrupted_holds_up_nobody() -> None:
+    """Ctrl-C at any step of one who waits: another one who waits is woken nevertheless."""
+    for step in itertools.count(1):
+        gate = _Gate()
+        other = threading.Thread(target=gate.wait, args=(None,), daemon=True)
+        comes = threading.Timer(0.01, other.start)  # second in turn, in all likelihood
+        opens = threading.Timer(0.02, gate.open)
+        comes.start()
+        opens.start()
+        was_interrupted = interrupted(lambda: gate.wait(None), step)  # noqa: B023
+        comes.join()
+        opens.join()
+        other.join(30)
+        assert not other.is_alive()
+        if not was_interrupted:
+            break
+    assert step > 10
+
+
+def interrupted(wait: Callable[[], None], after: int) -> bool:
+    """Waits, and presses Ctrl-C at so many-th step of the interpreter; whether there is one."""
+    steps = itertools.count(1)
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        frame.f_trace_opcodes = True
+        if frame.f_code is not _Gate.wait.__code__:
+            return None
+        if event == "opcode" and next(steps) == after:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        wait()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
