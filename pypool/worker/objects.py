@@ -126,6 +126,10 @@ class Objects:
             del self._functions[oldest], self._looked_at[oldest]
         return function, code
 
+    def forget(self, digest: bytes) -> None:
+        """The function is to be loaded again, and its code compared."""
+        del self._functions[digest], self._looked_at[digest]
+
     def _load(self, digest: bytes) -> tuple[Callable[..., Any], tuple[int, int] | None, bytes]:
         file = self.file(digest)
         del self._files[digest]  # once it has been loaded nobody needs it, and else it may change

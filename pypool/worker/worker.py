@@ -396,7 +396,11 @@ class Worker:
             return self._loaded[2]
         function, code = patiently(lambda: self._objects.function(digest, batch), self._patience)
         if code is not None:
-            self._compare(code)
+            try:
+                self._compare(code)
+            except CodeChangedError:
+                self._objects.forget(digest)  # it is refused each time
+                raise
         self._loaded = digest, batch, function
         return function
 

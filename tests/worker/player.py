@@ -215,12 +215,24 @@ class Player:
         return messages.unpack(self.take(kind).payload)
 
     def entries(self, number: int) -> list[Entry]:
-        """What has come so far of a batch's tasks."""
+        """What has come so far of a batch's tasks, an entry for each."""
         return [
             entry
+            for record in self._results(number)
+            for entry in messages.entries_of_tasks(record.payload)
+        ]
+
+    def written(self, number: int) -> list[Entry]:
+        """The same, as it was written."""
+        return [
+            entry for record in self._results(number) for entry in messages.entries(record.payload)
+        ]
+
+    def _results(self, number: int) -> list[Record]:
+        return [
+            record
             for record in self.news
             if record.kind == records.RESULTS and record.key == number
-            for entry in messages.entries(record.payload)
         ]
 
     def answers(self, number: int, count: int) -> list[Entry]:

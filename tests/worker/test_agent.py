@@ -16,7 +16,7 @@ import pytest
 
 from pypool import pickling
 from pypool.rundir import batch, names, records
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, VALUES, WRITING, Share
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING, Share
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 from pypool.worker import agent
@@ -712,14 +712,11 @@ def short(play: Play, function: Callable[..., Any], items: Sequence[Any]) -> tup
 
 
 def told(player: Player, number: int) -> dict[int, Any]:
-    """What has come of each task so far."""
-    parts = [
-        part
-        for entry in player.entries(number)
-        for part in (entry.parts() if entry.outcome == VALUES else (entry,))
-    ]
+    """The values that have come so far."""
     return {
-        part.index: pickling.loads(player.body(part)) for part in parts if part.outcome == VALUE
+        entry.index: pickling.loads(player.body(entry))
+        for entry in player.entries(number)
+        if entry.outcome == VALUE
     }
 
 
@@ -728,14 +725,14 @@ def test_short_tasks_are_told_of_together(play: Play) -> None:
     player, number = short(play, jobs.double, range(5000))
     player.until(lambda: len(told(player, number)) == 5000)
     assert told(player, number) == {index: 2 * index for index in range(5000)}
-    assert len(player.entries(number)) < 1000
+    assert len(player.written(number)) < 1000
 
 
 def test_what_is_out_of_the_ordinary_comes_by_itself(play: Play) -> None:
     """An exception, a large value, one that cannot be pickled: those around it are values."""
     items = [1, "x", 2, 100_000, 3]
     player, number = short(play, jobs.odd, items)
-    player.until(lambda: sum(entry.count for entry in player.entries(number)) == 5)
+    player.until(lambda: len(player.entries(number)) == 5)
     values = told(player, number)
     assert [values[index] for index in (0, 2, 4)] == [1, 2, 3]
     assert len(values[3]) == 100_000
@@ -764,12 +761,9 @@ def test_the_values_of_short_tasks_outlive_their_worker(play: Play, how: str) ->
     player, number = short(play, jobs.die, items)
     assert player.words(records.DEATH)["index"] == 20
     player.until(lambda: len(told(player, number)) == 29)
-    indexes = [
-        index
-        for entry in player.entries(number)
-        for index in range(entry.index, entry.index + entry.count)
+    assert sorted(entry.index for entry in player.entries(number)) == [
+        index for index in range(30) if index != 20
     ]
-    assert sorted(indexes) == [index for index in range(30) if index != 20]
 
 
 def test_short_tasks_know_themselves(play: Play) -> None:

@@ -76,7 +76,7 @@ def test_a_slot_without_room_for_a_worker_is_empty(
     before = sorted(Path("/proc/self/fd").iterdir())
     monkeypatch.setattr(slots.os, "fork", no_room)
     with pytest.raises(BlockingIOError):
-        slot.start([slot], [], run_info(tmp_path, 1))
+        slot.start([slot], [], run_info(tmp_path, 1), {})
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     assert slot.pid == 0
     assert slot.wants(Held(1, Share(1, 1, 0, 0, 1))) == 0
