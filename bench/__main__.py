@@ -1,0 +1,124 @@
+"""The command line of the suite: `python -m bench --help`."""
+
+import argparse
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import queue, report
+from bench.adapter import PeerError
+from bench.environments import NotInstalled, default_cache, python_of
+from bench.figures import Figures
+from bench.known import BACKENDS, PEERS, SLURM
+from bench.measuring import measure_all
+from bench.seats import Seat
+from bench.table import render
+from bench.workloads import WORKLOADS, chosen, summary
+
+SHORT = [
+    *("cold:16,1000,10000", "again:0,1", "uneven-lognormal:2", "uneven-last:2", "returned:16"),
+    *("taken:16", "many:100000", "files:100,10000", "commands:5", "imports:3", "idle:0"),
+]
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="pypool beside others, on the same work in one run."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_run(
+        commands.add_parser(
+            "run",
+            help="measure, print a table",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=f"workloads, with the numbers they have unless told:\n{summary()}",
+        )
+    )
+    reporting = commands.add_parser("report", help="write figures and plots into the documentation")
+    reporting.add_argument("files", nargs="+", type=Path, help="what --json has written")
+    return parser.parse_args(given)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--backend", nargs="+", choices=BACKENDS, help="local, and slurm if one answers")
+    add("--workloads", nargs="+", metavar="NAME[:NUMBER,...]", help="all, unless told; see below")
+    add("--short", action="store_true", help="a choice of workloads for ten minutes")
+    add("--peers", nargs="+", choices=PEERS, help="all that run there, unless told")
+    add("--rounds", type=int, default=5, help="turns of each peer")
+    add("--workers", type=int, default=4)
+    add("--partition", help="of Slurm; its default one, unless told")
+    add("--patience", type=float, default=120.0, help="seconds that a map may take")
+    add("--cache", type=Path, default=default_cache(), help="holds the peers' environments")
+    add("--json", type=Path, metavar="FILE", help="where all raw figures go")
+
+
+def backends(asked: list[str] | None) -> list[str]:
+    """Those that were asked for, else those that are there."""
+    return asked or [backend for backend in BACKENDS if backend != SLURM or queue.answers()]
+
+
+def seats_on(backend: str, options: argparse.Namespace, figures: Figures) -> list[Seat]:
+    """A seat for each peer that answers; for others a note."""
+    partition = options.partition or (queue.default_partition() if backend == SLURM else None)
+    seats = []
+    for name in options.peers or PEERS:
+        peer = PEERS[name]
+        if backend not in peer.backends:
+            continue
+        try:
+            python = python_of(peer, options.cache)
+            seat = Seat(peer, python, backend, options.workers, partition, options.patience)
+            with seat.open() as turn:
+                figures.versions[name] = turn.adapter.ask("version")["version"]
+            seats.append(seat)
+        except (NotInstalled, PeerError, OSError) as error:
+            figures.note(f"{name}: {error}")
+    return seats
+
+
+def about(options: argparse.Namespace) -> dict[str, str]:
+    """What a reader of the figures has to know."""
+    said = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()} "
+        f"{platform.release()}, load {os.getloadavg()[0]:.1f} at the start",
+        "Python": sys.version.split()[0],
+        "run": f"{options.workers} workers, {options.rounds} rounds",
+    }
+    slurm = queue.version() if queue.answers() else ""
+    return said | ({"Slurm": slurm} if slurm else {})
+
+
+def run(options: argparse.Namespace) -> None:
+    words = options.workloads or (SHORT if options.short else list(WORKLOADS))
+    try:
+        workloads = chosen(words)
+    except ValueError as error:
+        raise SystemExit(f"python -m bench: {error}") from None
+    figures = Figures(about(options))
+    for backend in backends(options.backend):
+        seats = seats_on(backend, options, figures)
+        for workload in workloads:
+            measure_all([workload], seats, options.rounds, figures, say)
+            if options.json:
+                figures.save(options.json)
+    print(render(figures), end="")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    options = arguments()
+    if options.command == "report":
+        report.write(options.files)
+    else:
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What the workers of every pool are given to do, and the items they do it with.
+
+All of it can be imported by the workers, and none of it needs a library before it is called.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+PAGE = 4096
+
+
+def no_op(item: Any) -> Any:
+    return item
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def settle(seconds: float) -> tuple[str, int]:
+    """Which process this is, so that one knows when all are there."""
+    time.sleep(seconds)
+    return os.uname().nodename, os.getpid()
+
+
+def make_array(number: int, size: int) -> Any:
+    """Full of its number, since a pool may send equal bytes once only."""
+    import numpy as np
+
+    return np.full(size // 8, float(number))
+
+
+def return_array(number_and_size: tuple[int, int]) -> Any:
+    return make_array(*number_and_size)
+
+
+def touch_array(array: Any) -> float:
+    """Reads a number of each page."""
+    return float(array[:: PAGE // array.itemsize].sum())
+
+
+def parent(_: object) -> tuple[str, int]:
+    """Who started this worker, an agent in pypool."""
+    return os.uname().nodename, os.getppid()
+
+
+TASKS: dict[str, Callable[[Any], Any]] = {
+    task.__name__: task for task in (no_op, sleep, settle, return_array, touch_array, parent)
+}
+
+
+def made_items(kind: str, *numbers: Any) -> Sequence[Any]:
+    """The items that a request describes, since arrays do not travel in JSON.
+
+    Parameters
+    ----------
+    kind : {"range", "list", "sizes", "arrays"}
+        Numbers from 0 to the first; the numbers themselves; so many numbers with a size of so many
+        bytes; so many arrays of so many bytes.
+    """
+    if kind == "range":
+        return range(numbers[0])
+    if kind == "list":
+        return list(numbers)
+    count, size = numbers
+    if kind == "sizes":
+        return [(number, size) for number in range(count)]
+    return [make_array(number, size) for number in range(count)]

@@ -1,0 +1,25 @@
+"""loky's executor: local processes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import loky
+
+from bench.peers.serve import Peer, serve
+
+
+class Loky(Peer):
+    distribution = "loky"
+
+    def start(self, workers: int, **options: Any) -> None:
+        self.executor = loky.ProcessPoolExecutor(workers)
+
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        return list(self.executor.map(function, items))
+
+    def stop(self) -> None:
+        self.executor.shutdown()
+
+
+if __name__ == "__main__":
+    serve(Loky())

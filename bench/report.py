@@ -1,0 +1,66 @@
+"""The page of figures in the documentation: its tables and plots, between two comments.
+
+What stands around them is written by hand and stays.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import plots
+from bench.figures import Figures, load
+from bench.seats import ROOT
+from bench.table import HEADS, heading, markdown, rows_of
+
+PAGE = ROOT / "docs" / "explanation" / "performance.md"
+BEGIN = "<!-- figures: written by python -m bench report -->\n"
+END = "<!-- end of figures -->\n"
+
+
+def write(files: Sequence[Path], page: Path = PAGE) -> None:
+    """Puts the figures of these files into the page, in place of those that were there."""
+    parts = []
+    for number, file in enumerate(files, 1):
+        figures = load(file)
+        drawn = plots.draw(figures, page.parent, f"performance-{number}")
+        parts.append(section(figures, drawn))
+    page.write_text(replaced(page.read_text(), "\n".join(parts)))
+
+
+def replaced(text: str, figures: str) -> str:
+    """The page with other figures.
+
+    Raises
+    ------
+    ValueError
+        If the comments that enclose them are not there.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, behind = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"The page needs the lines {BEGIN.strip()} and {END.strip()}")
+    return f"{before}{BEGIN}\n{figures}\n{END}{behind}"
+
+
+def section(figures: Figures, drawn: dict[str, str]) -> str:
+    """One run: what it was, its plots, by their titles, its tables."""
+    when = figures.about.get("date", "a run")
+    parts = [f"### {when}", said(figures)]
+    parts += [f"![{title}]({name})" for title, name in drawn.items()]
+    for topic in figures.by_topic().values():
+        parts.append(f"**{heading(topic)}**")
+        parts.append(markdown([list(HEADS), *rows_of(figures, topic)]))
+    if figures.notes:
+        parts.append("Left out:")
+        parts.append("\n".join(f"* {plain(note)}" for note in figures.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def said(figures: Figures) -> str:
+    about = [f"{key}: {value}" for key, value in figures.about.items() if key != "date"]
+    versions = ", ".join(f"{name} {version}" for name, version in figures.versions.items())
+    return "\n".join(f"* {line}" for line in [*about, f"versions: {versions}"])
+
+
+def plain(text: str) -> str:
+    """What a library said, so that nothing of it is taken for markup."""
+    return text.replace("<", "&lt;").replace("[", "\\[").replace("*", "\\*").replace("|", "\\|")

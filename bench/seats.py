@@ -1,0 +1,126 @@
+"""A peer's turn: a new directory, a new process in it, and nothing left when it is over."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import queue
+from bench.adapter import Adapter, PeerError
+from bench.known import SLURM, Known
+
+ROOT = Path(__file__).parents[1]
+SETTLES = 0.1  # seconds
+SETTLES_WITHIN = 40  # maps
+ENDS_WITHIN = 60.0  # seconds
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Turn:
+    """A peer at work.
+
+    Attributes
+    ----------
+    directory : Path
+        Of this turn; what the peer writes is in `work` there.
+    """
+
+    def __init__(self, seat: "Seat", directory: Path, adapter: Adapter) -> None:
+        self.seat = seat
+        self.directory = directory
+        self.adapter = adapter
+        self.how: dict[str, Any] = {
+            "workers": seat.workers,
+            "backend": seat.backend,
+            "queue": seat.partition,
+            "work_dir": str(directory / "work"),
+        }
+
+    def start(self, **options: Any) -> None:
+        self.adapter.ask("start", **(self.how | options))
+
+    def stop(self) -> None:
+        self.adapter.ask("stop", within=ENDS_WITHIN)
+
+    def map(
+        self, task: str, *items: Any, times: int = 1, within: float | None = None
+    ) -> dict[str, Any]:
+        within = within or self.seat.patience
+        return self.adapter.ask("map", within, task=task, items=list(items), times=times)
+
+    def cold(self, task: str, *items: Any) -> float:
+        """Seconds from the constructor to the results."""
+        answer = self.adapter.ask(
+            "cold", self.seat.patience, task=task, items=list(items), **self.how
+        )
+        seconds: float = answer["seconds"][0]
+        return seconds
+
+    def warm_up(self) -> None:
+        """Until all workers have answered; for pools that keep them."""
+        if not self.seat.peer.keeps_workers:
+            return
+        seen: set[tuple[str, int]] = set()
+        for _ in range(SETTLES_WITHIN):
+            each = self.map("settle", "list", *[SETTLES] * 2 * self.seat.workers)
+            seen |= {(host, pid) for host, pid in each["results"]}
+            if len(seen) >= self.seat.workers:
+                return
+        raise PeerError(f"{len(seen)} workers of {self.seat.workers} came")
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A peer and how it is asked.
+
+    Attributes
+    ----------
+    python : str
+        Runs its adapter.
+    partition : str or None
+        Slurm's.
+    patience : float
+        Seconds that a map may take.
+    """
+
+    peer: Known
+    python: str
+    backend: str
+    workers: int
+    partition: str | None = None
+    patience: float = 120.0
+
+    @contextmanager
+    def open(self, before: Sequence[str] = (), first: Path | None = None) -> Iterator[Turn]:
+        """A turn; `before` is put before the command, the folder `first` before all on PATH."""
+        directory = Path(tempfile.mkdtemp(prefix="pypool-bench-", dir=Path.home()))
+        (directory / "work").mkdir()
+        variables = self.environment()
+        if first is not None:
+            variables["PATH"] = f"{first}:{variables['PATH']}"
+        adapter = Adapter([*before, *self.command()], directory, variables)
+        try:
+            yield Turn(self, directory, adapter)
+        finally:
+            adapter.end()
+            if self.backend == SLURM:
+                queue.clear(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def command(self) -> list[str]:
+        module = ["-m", f"bench.peers.{self.peer.module}"]
+        if not self.peer.mpi:
+            return [self.python, *module]
+        mpiexec = str(Path(self.python).with_name("mpiexec"))
+        ranks = str(self.workers + 1)
+        return [mpiexec, "-n", ranks, self.python, "-m", "mpi4py.futures", *module]
+
+    def environment(self) -> dict[str, str]:
+        """Its own `bin` comes first, and a worker has one thread, as on nodes that are shared."""
+        path = f"{Path(self.python).parent}:{os.environ['PATH']}"
+        own = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, **own, **dict.fromkeys(THREADS, "1")}

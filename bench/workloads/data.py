@@ -1,0 +1,56 @@
+"""Maps that carry arrays of 4 MiB, beside `np.save` and `np.load` of the same arrays."""
+
+from bench.known import ARRAYS, FLOOR, Known
+from bench.seats import Seat, Turn
+from bench.workloads.base import Measure, Workload, counted
+
+SIZE = 4 << 20
+
+
+class Returned(Workload):
+    """So many arrays, made by the tasks."""
+
+    defaults = (64,)
+    measures = (Measure("warm map", "s", share=True),)
+    task = "return_array"
+    items = "sizes"
+
+    @property
+    def label(self) -> str:
+        return f"{counted(self.number)} arrays of 4 MiB returned"
+
+    @property
+    def tasks(self) -> int:
+        return int(self.number)
+
+    def takes(self, peer: Known, backend: str) -> bool:
+        return backend in peer.backends and peer.name != FLOOR
+
+    def reference(self, backend: str) -> str:
+        return ARRAYS
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        with seat.open() as turn:
+            turn.start()
+            if seat.peer.name != ARRAYS:
+                turn.warm_up()
+                self.import_numpy(turn)
+            seconds = turn.map(self.task, self.items, self.tasks, SIZE)["seconds"][0]
+            turn.stop()
+        return {"warm map": seconds}
+
+    def import_numpy(self, turn: Turn) -> None:
+        """In all workers, before the clock runs."""
+        if turn.seat.peer.keeps_workers:
+            turn.map("return_array", "sizes", 4 * turn.seat.workers, 1 << 10)
+
+
+class Taken(Returned):
+    """So many arrays, each page of which the tasks read."""
+
+    task = "touch_array"
+    items = "arrays"
+
+    @property
+    def label(self) -> str:
+        return f"{counted(self.number)} arrays of 4 MiB taken"

@@ -1,0 +1,157 @@
+"""Maps of tasks that carry no data: how long they take."""
+
+import statistics
+import time
+from typing import ClassVar
+
+from bench.known import FLOOR, SLURM, Known
+from bench.lists import first_come_first_served, uneven
+from bench.seats import Seat
+from bench.workloads.base import Measure, Workload, asks_for_jobs, counted
+
+AGAIN = 16
+MIB = 1 << 20
+
+
+class Cold(Workload):
+    """The first map of so many no-ops, the constructor included."""
+
+    defaults = (16, 1000, 10_000, 100_000)
+    measures = (Measure("constructor to results", "s"),)
+
+    @property
+    def label(self) -> str:
+        return f"cold map of {counted(self.number)}"
+
+    @property
+    def tasks(self) -> int:
+        return int(self.number)
+
+    def takes(self, peer: Known, backend: str) -> bool:
+        floor = peer.name == FLOOR and backend == SLURM
+        return floor or (super().takes(peer, backend) and asks_for_jobs(peer, backend))
+
+    def reference(self, backend: str) -> str:
+        return FLOOR if backend == SLURM else super().reference(backend)
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        with seat.open() as turn:
+            turn.adapter.ask("version")  # it is there, with all it imports
+            seconds = turn.cold("no_op", "range", self.tasks)
+            turn.stop()
+        return {"constructor to results": seconds}
+
+
+class Again(Workload):
+    """Another map of 16 no-ops after a pause of so many seconds: the median of a turn's maps."""
+
+    defaults = (0, 0.1, 1, 10)
+    measures = (Measure("another map", "ms"), Measure("slowest of a turn", "ms", compared=False))
+
+    @property
+    def label(self) -> str:
+        return f"another map of 16, {self.number:g} s later"
+
+    def takes(self, peer: Known, backend: str) -> bool:
+        return super().takes(peer, backend) and (peer.keeps_workers or not self.number)
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            seconds = []
+            for _ in range(self.maps(seat.peer)):
+                time.sleep(self.number)
+                seconds += turn.map("no_op", "range", AGAIN)["seconds"]
+            turn.stop()
+        return {
+            "another map": 1000 * statistics.median(seconds),
+            "slowest of a turn": 1000 * max(seconds),
+        }
+
+    def maps(self, peer: Known) -> int:
+        """Many, unless that takes long."""
+        if not peer.keeps_workers:
+            return 1
+        return min(200, 2 + int(2 / self.number)) if self.number else 200
+
+
+class Uneven(Workload):
+    """Sleeps of uneven length, so many seconds of work for each worker."""
+
+    kind: ClassVar[str]
+    defaults = (5,)
+    measures = (Measure("over first-come-first-served", "x", compared=False),)
+
+    @property
+    def label(self) -> str:
+        return f"uneven, {self.kind}, {self.number:g} s"
+
+    @property
+    def tasks(self) -> int:
+        return len(uneven(self.kind, 4, self.number))
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        sleeps = uneven(self.kind, seat.workers, self.number)
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            seconds = turn.map("sleep", "list", *sleeps)["seconds"][0]
+            turn.stop()
+        ideal = first_come_first_served(sleeps, seat.workers)
+        return {"over first-come-first-served": seconds / ideal}
+
+
+class Lognormal(Uneven):
+    """As `uneven-last`, in random order."""
+
+    kind = "lognormal"
+
+
+class Last(Uneven):
+    """Random times, the 5 % longest at the end."""
+
+    kind = "last"
+
+
+class Sorted(Uneven):
+    """Random times, from short to long."""
+
+    kind = "sorted"
+
+
+class Heavy(Uneven):
+    """Equal times, but 1 % are a hundred times as long."""
+
+    kind = "heavy"
+
+
+class Many(Workload):
+    """So many no-ops: seconds, and by how much the driver's memory grows at its peak."""
+
+    defaults = (1_000_000,)
+    measures = (
+        Measure("warm map", "s"),
+        Measure("memory of the driver", "MiB", compared=False),
+        Measure("results alone", "MiB", compared=False),
+    )
+
+    @property
+    def label(self) -> str:
+        return f"{counted(self.number)} no-ops"
+
+    @property
+    def tasks(self) -> int:
+        return int(self.number)
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            answer = turn.map("no_op", "range", self.tasks)
+            turn.stop()
+        return {
+            "warm map": answer["seconds"][0],
+            "memory of the driver": answer["grown"] / MIB,
+            "results alone": answer["size"] / MIB,
+        }
