@@ -4,17 +4,19 @@
 #   TESTS="tests/test_x.py -x"   arguments for pytest, in test and test-all
 #   CHAOS_SECONDS=600            how long a storm lasts; default 180
 #   CHAOS_SEED=7                 the same storm again; it is printed
+#   BENCH="--rounds 5"           arguments for the short set of measurements
 #   PYPOOL_TEST_CLUSTERS=no      test without a cluster, even as root
 
 PYTHON ?= python3
 TESTS ?=
 CHAOS_SECONDS ?=
 CHAOS_SEED ?=
+BENCH ?=
 BIN := .venv/bin
 SOURCES := $(wildcard pypool tests tutorial bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-faults test-libraries test-wheel chaos check docs clusters clusters-down clean
+.PHONY: help demo test test-all test-faults test-libraries test-wheel chaos bench check docs clusters clusters-down clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -41,6 +43,9 @@ chaos: .venv/.test ## a random storm of faults on a Slurm of its own
 
 test-libraries: .venv/.test ## emcee, dynesty and scipy with a pool of each kind
 	@tests/clusters/suite tests/libraries $(TESTS)
+
+bench: .venv/.bench ## other pools beside this one, here and on Slurm if one answers; ten minutes
+	@$(BIN)/python -m bench run --short --json build/bench.json $(BENCH)
 
 check: .venv/.test ## style, types, and who may import whom
 	@$(BIN)/ruff check $(SOURCES)
@@ -79,7 +84,12 @@ clean: ## remove .venv and all that tools leave behind
 
 .venv/.test: pyproject.toml | .venv/.python
 	@echo "Installing what the tests need into .venv ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[dev,docs,libraries,test,tutorial]'
+	@$(BIN)/python -m pip install --quiet --editable '.[bench,dev,docs,libraries,test,tutorial]'
+	@touch $@
+
+.venv/.bench: pyproject.toml | .venv/.python
+	@echo "Installing what the plots need into .venv ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
 .venv/.docs: pyproject.toml | .venv/.python

@@ -18,9 +18,11 @@ from bench.table import render
 from bench.workloads import WORKLOADS, chosen, summary
 
 SHORT = [
-    *("cold:16,1000,10000", "again:0,1", "uneven-lognormal:2", "uneven-last:2", "returned:16"),
-    *("taken:16", "many:100000", "files:100,10000", "commands:5", "imports:3", "idle:0"),
+    *("cold:16,10000", "again:0,1", "uneven-last:2", "returned:16", "taken:16", "many:100000"),
+    *("files:1000", "calls:1000", "commands:5", "imports:3", "idle:0"),
 ]
+ROUNDS = 5
+SHORT_ROUNDS = 2
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -45,9 +47,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--backend", nargs="+", choices=BACKENDS, help="local, and slurm if one answers")
     add("--workloads", nargs="+", metavar="NAME[:NUMBER,...]", help="all, unless told; see below")
-    add("--short", action="store_true", help="a choice of workloads for ten minutes")
+    add("--short", action="store_true", help="ten minutes: small workloads, two rounds")
     add("--peers", nargs="+", choices=PEERS, help="all that run there, unless told")
-    add("--rounds", type=int, default=5, help="turns of each peer")
+    add("--rounds", type=int, help=f"turns of each peer: {ROUNDS}, unless told")
     add("--workers", type=int, default=4)
     add("--partition", help="of Slurm; its default one, unless told")
     add("--patience", type=float, default=120.0, help="seconds that a map may take")
@@ -98,12 +100,14 @@ def run(options: argparse.Namespace) -> None:
         workloads = chosen(words)
     except ValueError as error:
         raise SystemExit(f"python -m bench: {error}") from None
+    options.rounds = options.rounds or (SHORT_ROUNDS if options.short else ROUNDS)
     figures = Figures(about(options))
     for backend in backends(options.backend):
         seats = seats_on(backend, options, figures)
         for workload in workloads:
             measure_all([workload], seats, options.rounds, figures, say)
             if options.json:
+                options.json.parent.mkdir(parents=True, exist_ok=True)
                 figures.save(options.json)
     print(render(figures), end="")
 

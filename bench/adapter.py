@@ -29,20 +29,26 @@ class Adapter:
     command : sequence of str
         What starts it.
     directory : Path
-        Its working directory; what it prints is in the file `printed` there.
+        Its working directory.
+    printed : Path
+        Gets what it prints.
     """
 
     def __init__(
-        self, command: Sequence[str], directory: Path, environment: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        directory: Path,
+        printed: Path,
+        environment: Mapping[str, str],
     ) -> None:
-        self.printed = directory / "printed"
+        self.printed = printed
         self.pending = b""
-        with self.printed.open("wb") as printed:
+        with printed.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=printed,
+                stderr=output,
                 cwd=directory,
                 env=dict(environment),
                 start_new_session=True,

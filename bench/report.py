@@ -18,6 +18,8 @@ END = "<!-- end of figures -->\n"
 
 def write(files: Sequence[Path], page: Path = PAGE) -> None:
     """Puts the figures of these files into the page, in place of those that were there."""
+    for old in page.parent.glob("performance-*.svg"):
+        old.unlink()
     parts = []
     for number, file in enumerate(files, 1):
         figures = load(file)

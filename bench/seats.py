@@ -26,7 +26,7 @@ class Turn:
     Attributes
     ----------
     directory : Path
-        Of this turn; what the peer writes is in `work` there.
+        The peer works in it.
     """
 
     def __init__(self, seat: "Seat", directory: Path, adapter: Adapter) -> None:
@@ -37,7 +37,7 @@ class Turn:
             "workers": seat.workers,
             "backend": seat.backend,
             "queue": seat.partition,
-            "work_dir": str(directory / "work"),
+            "work_dir": str(directory),
         }
 
     def start(self, **options: Any) -> None:
@@ -97,19 +97,20 @@ class Seat:
     @contextmanager
     def open(self, before: Sequence[str] = (), first: Path | None = None) -> Iterator[Turn]:
         """A turn; `before` is put before the command, the folder `first` before all on PATH."""
-        directory = Path(tempfile.mkdtemp(prefix="pypool-bench-", dir=Path.home()))
-        (directory / "work").mkdir()
+        place = Path(tempfile.mkdtemp(prefix="pypool-bench-", dir=Path.home()))
+        directory = place / "work"
+        directory.mkdir()
         variables = self.environment()
         if first is not None:
             variables["PATH"] = f"{first}:{variables['PATH']}"
-        adapter = Adapter([*before, *self.command()], directory, variables)
+        adapter = Adapter([*before, *self.command()], directory, place / "printed", variables)
         try:
             yield Turn(self, directory, adapter)
         finally:
             adapter.end()
             if self.backend == SLURM:
                 queue.clear(directory)
-            shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(place, ignore_errors=True)
 
     def command(self) -> list[str]:
         module = ["-m", f"bench.peers.{self.peer.module}"]

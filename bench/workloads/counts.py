@@ -37,7 +37,7 @@ class Files(Workload):
         return backend == SLURM and super().takes(peer, backend) and asks_for_jobs(peer, backend)
 
     def measure(self, seat: Seat) -> dict[str, float]:
-        with seat.open() as turn, peak_of_files(turn.directory / "work") as peak:
+        with seat.open() as turn, peak_of_files(turn.directory) as peak:
             turn.start()
             turn.warm_up()
             turn.map("no_op", "range", self.tasks)
