@@ -75,7 +75,7 @@ def plot_bars(axes: Any, chosen: list[Series]) -> None:
     axes.set_xticks([each + 0.4 - width / 2 for each in range(len(workloads))])
     axes.set_xticklabels([name.replace(", ", "\n") for name in workloads], fontsize="small")
     axes.set_ylabel(chosen[0].unit)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def plot_log_bars(axes: Any, chosen: list[Series]) -> None:

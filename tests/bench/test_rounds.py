@@ -1,0 +1,106 @@
+"""Rounds: who has a turn, and what comes of peers that fail."""
+
+from typing import Any
+
+import pytest
+
+from bench.adapter import PeerError
+from bench.figures import Figures
+from bench.known import PEERS
+from bench.measuring import PATIENCE, measure_all
+from bench.seats import Seat
+from bench.workloads import WORKLOADS, chosen
+from bench.workloads.base import Measure, Workload
+
+SEATS = [Seat(PEERS[name], "python", "local", 2) for name in ("pypool", "multiprocessing", "loky")]
+
+
+class Turns(Workload):
+    """Notes who has a turn; loky always fails."""
+
+    measures = (Measure("m", "s"), Measure("rare", "s", compared=False))
+
+    def __init__(self) -> None:
+        super().__init__(16)
+        self.had: list[str] = []
+
+    @property
+    def label(self) -> str:
+        return "turns"
+
+    @property
+    def tasks(self) -> int:
+        return int(self.number)
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        self.had.append(seat.peer.name)
+        if seat.peer.name == "loky":
+            raise PeerError("broken")
+        rare = {"rare": 7.0} if seat.peer.name == "pypool" else {}
+        return {"m": float(len(self.had)), **rare}
+
+
+def quiet(line: str) -> None: ...
+
+
+@pytest.fixture
+def played() -> tuple[Turns, Figures]:
+    workload, figures = Turns(), Figures()
+    measure_all([workload], SEATS, 3, figures, quiet)
+    return workload, figures
+
+
+def test_all_have_a_turn_in_each_round(played: tuple[Turns, Figures]) -> None:
+    """Another one begins each time, and who has failed often is not asked again."""
+    had = played[0].had
+    assert had[:6] == ["pypool", "multiprocessing", "loky", "multiprocessing", "loky", "pypool"]
+    assert had[6:] == ["pypool", "multiprocessing"]
+    assert had.count("loky") == PATIENCE
+
+
+def test_failures_are_rounds_without_a_figure(played: tuple[Turns, Figures]) -> None:
+    """So pairs stay pairs; the reason is noted once."""
+    figures = played[1]
+    values = {(each.peer, each.measure): each.values for each in figures.series}
+    assert values["pypool", "m"] == [1.0, 6.0, 7.0]
+    assert values["loky", "m"] == [None, None, None]
+    assert figures.notes == ["loky in turns: broken"]
+
+
+def test_measure_that_a_peer_has_not_is_no_row(played: tuple[Turns, Figures]) -> None:
+    """Only one of those that did not fail has the other measure."""
+    rows = [each.peer for each in played[1].series if each.measure == "rare"]
+    assert rows == ["pypool", "loky"]
+
+
+def test_peer_that_would_need_minutes_is_left_out() -> None:
+    """And that is noted."""
+    workload, figures = Turns(), Figures()
+    workload.number = PEERS["loky"].most_tasks + 1
+    measure_all([workload], SEATS, 1, figures, quiet)
+    assert "loky" not in workload.had
+    assert figures.notes == ["loky in turns: it would take minutes"]
+
+
+def test_numbers_follow_the_name_of_a_workload() -> None:
+    """Each makes one workload; without any there are those that it has anyway."""
+    assert [each.label for each in chosen(["cold:16,1000"])] == [
+        "cold map of 16",
+        "cold map of 1,000",
+    ]
+    assert len(chosen(["again"])) == len(WORKLOADS["again"].defaults)
+
+
+@pytest.mark.parametrize(("word", "said"), [("hot", "no workload 'hot'"), ("cold:x", "could not")])
+def test_what_is_no_workload_is_refused(word: str, said: str) -> None:
+    """With the names that there are, or the number that is none."""
+    with pytest.raises(ValueError, match=said):
+        chosen([word])
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_each_workload_is_for_us(name: str) -> None:
+    """pypool takes part in all of them, on Slurm at least."""
+    workload: Any = WORKLOADS[name](WORKLOADS[name].defaults[0])
+    assert workload.takes(PEERS["pypool"], "slurm")
+    assert workload.measures

@@ -1,0 +1,118 @@
+"""Figures as text: numbers, tables, the page of the documentation."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import report
+from bench.figures import Figures, Series
+from bench.known import PEERS
+from bench.table import aligned, markdown, number, render
+from bench.workloads import WORKLOADS
+
+PAGE = f"# Title\n\nProse.\n\n{report.BEGIN}old\n{report.END}\nMore prose.\n"
+
+
+@pytest.fixture
+def figures() -> Figures:
+    ours = Series("slurm", "cold map of 16", "all", "s", "pypool", "floor", False, [2.0, None, 6.0])
+    floor = Series("slurm", "cold map of 16", "all", "s", "floor", "floor", False, [1.0, 1.0, 2.0])
+    dead = Series("slurm", "cold map of 16", "all", "s", "other", "floor", False, [None] * 3)
+    about = {"date": "today", "machine": "an abacus"}
+    return Figures(about, {"pypool": "1.0"}, ["x: *has* [no] <wheel>"], [ours, floor, dead])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1_000_000, "1,000,000"),
+        (1234.4, "1,234"),
+        (12.344, "12.34"),
+        (0.1234, "0.123"),
+        (0.00123, "0.0012"),
+        (-0.5, "-0.500"),
+    ],
+)
+def test_numbers_have_as_many_digits_as_count(value: float, text: str) -> None:
+    """Three or so, all of those before the point, and counts as they are."""
+    assert number(value) == text
+
+
+def test_table_tells_spread_ratio_and_rounds(figures: Figures) -> None:
+    """The ratio is that of pairs: of the two rounds in which both were there."""
+    lines = [re.split(r" {2,}", line.strip()) for line in render(figures).splitlines()]
+    assert ["all, s", "pypool", "2", "4", "6", "2.50", "2", "3", "2 of 3"] in lines
+    assert ["all, s", "floor", "1", "1", "2", "3"] in lines
+
+
+def test_peer_without_any_figure_says_so(figures: Figures) -> None:
+    """It stays in the table."""
+    assert re.search(r"other +failed +0 of 3\n", render(figures))
+
+
+def test_head_tells_what_a_reader_must_know(figures: Figures) -> None:
+    """Date, machine, versions, and what was left out stand above the tables."""
+    head = render(figures).partition("\n\n")[0]
+    for text in ("date: today", "machine: an abacus", "versions: pypool 1.0", "left out: x"):
+        assert text in head
+    assert "cold map of 16 (slurm); ratio to floor" in render(figures)
+
+
+def test_words_are_to_the_left_and_numbers_to_the_right() -> None:
+    """All columns are as wide as their widest cell."""
+    assert aligned([["a", "b", "c"], ["aa", "bb", "10"]]) == "  a   b    c\n  aa  bb  10"
+
+
+def test_markdown_has_a_head() -> None:
+    """As all tables of the documentation."""
+    assert markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
+def test_only_what_is_between_the_comments_is_replaced() -> None:
+    """The prose stays, and so do the comments: the next report finds them."""
+    once = report.replaced(PAGE, "new\n")
+    assert once.startswith("# Title\n\nProse.\n\n")
+    assert once.endswith(f"{report.END}\nMore prose.\n")
+    assert "old" not in once
+    assert report.replaced(once, "new\n") == once
+
+
+def test_page_without_the_comments_is_refused() -> None:
+    """Nothing is overwritten by a guess."""
+    with pytest.raises(ValueError, match="needs the lines"):
+        report.replaced("# Title\n", "new")
+
+
+def test_section_has_tables_plots_and_what_was_left_out(figures: Figures) -> None:
+    """What a library said is shown as it was, and taken for no markup."""
+    section = report.section(figures, {"Cold map": "cold.svg"})
+    assert "![Cold map](cold.svg)" in section
+    assert "| all, s | pypool | 2 | 4 | 6 | 2.50 | 2 | 3 | 2 of 3 |" in section
+    assert r"* x: \*has\* \[no] &lt;wheel>" in section
+
+
+def test_report_writes_page_and_plots(figures: Figures, tmp_path: Path) -> None:
+    """Plots lie beside the page, which shows each; those of an earlier report are gone."""
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    (tmp_path / "performance-9-old-local.svg").touch()
+    figures.save(tmp_path / "figures.json")
+    report.write([tmp_path / "figures.json"], page)
+    drawn = [file.name for file in tmp_path.glob("*.svg")]
+    assert drawn == ["performance-1-cold-slurm.svg"]
+    assert f"]({drawn[0]})" in page.read_text()
+
+
+def test_page_of_the_documentation_has_the_comments() -> None:
+    """So `python -m bench report` can write into it."""
+    assert report.replaced(report.PAGE.read_text(), "")
+
+
+def test_page_tells_all_peers_and_workloads() -> None:
+    """A name that the command line knows is explained there."""
+    text = report.PAGE.read_text()
+    names = [*PEERS, *(name.partition("-")[0] for name in WORKLOADS)]
+    assert [name for name in names if not re.search(rf"`{re.escape(name)}\b", text)] == []
