@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,21 @@ class Adapter:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                os.killpg(self.process.pid, number)
-            try:
-                self.process.wait(ENDS_WITHIN)
-                return
-            except subprocess.TimeoutExpired:
-                continue
+        if not self._has_ended():
+            self._signal(signal.SIGTERM)
+            self._has_ended()
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+
+    def _has_ended(self) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDS_WITHIN)
+        return self.process.returncode is not None
+
+    def _signal(self, number: int) -> None:
+        """To all of its group, of which nobody may be left."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 def last_lines(text: str, count: int) -> str:

@@ -1,12 +1,14 @@
 """The protocol between the suite and a peer's process, with a toy."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench import adapter
 from bench.adapter import Adapter, PeerError
 from bench.seats import ROOT
 
@@ -16,9 +18,9 @@ TOY = Path(__file__).with_name("toy_peer.py")
 @pytest.fixture
 def toy(tmp_path: Path) -> Iterator[Adapter]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    adapter = Adapter([sys.executable, str(TOY)], tmp_path, tmp_path / "printed", environment)
-    yield adapter
-    adapter.end()
+    toy = Adapter([sys.executable, str(TOY)], tmp_path, tmp_path / "printed", environment)
+    yield toy
+    toy.end()
 
 
 def test_map_answers_seconds_and_when(toy: Adapter) -> None:
@@ -66,8 +68,10 @@ def test_end_of_the_process_is_told_with_what_it_printed(toy: Adapter) -> None:
         toy.ask("start", workers=2, ends=True)
 
 
-def test_no_answer_in_time_is_an_error(toy: Adapter) -> None:
-    """A peer that hangs keeps nobody waiting."""
+def test_no_answer_in_time_is_an_error(toy: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that hangs keeps nobody waiting, and is made to end."""
     with pytest.raises(PeerError, match="start: no answer within 0 s"):
         toy.ask("start", within=0.01, workers=2, sleeps=True)
-    toy.process.kill()
+    monkeypatch.setattr(adapter, "ENDS_WITHIN", 0.1)
+    toy.end()
+    assert toy.process.returncode in (-signal.SIGTERM, -signal.SIGKILL)
