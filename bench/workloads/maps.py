@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections import Counter
 from typing import ClassVar
 
 from bench.known import FLOOR, SLURM, Known
@@ -9,15 +10,27 @@ from bench.lists import first_come_first_served, uneven
 from bench.seats import Seat
 from bench.workloads.base import Measure, Workload, asks_for_jobs, counted
 
+GOLDEN = 0.618034
+"""Its multiples fill a second evenly, however many there are."""
+
 AGAIN = 16
 MIB = 1 << 20
 
 
 class Cold(Workload):
-    """The first map of so many no-ops, the constructor included."""
+    """The first map of so many no-ops, the constructor included.
+
+    On Slurm a job waits for the scheduler's next cycle, often a second long, and so what a turn
+    takes depends on when in that second it begins. All turns of a round begin at the same moment
+    of a second, those of the next round at another one.
+    """
 
     defaults = (16, 1000, 10_000, 100_000)
     measures = (Measure("constructor to results", "s"),)
+
+    def __init__(self, number: float) -> None:
+        super().__init__(number)
+        self.turns: Counter[str] = Counter()
 
     @property
     def label(self) -> str:
@@ -37,9 +50,17 @@ class Cold(Workload):
     def measure(self, seat: Seat) -> dict[str, float]:
         with seat.open() as turn:
             turn.adapter.ask("version")  # it is there, with all it imports
+            phase = self.next_phase(seat.peer.name)
+            if seat.backend == SLURM:
+                time.sleep((phase - time.time()) % 1)
             seconds = turn.cold("no_op", "range", self.tasks)
             turn.stop()
         return {"constructor to results": seconds}
+
+    def next_phase(self, peer: str) -> float:
+        """At which fraction of a second the peer's next turn begins."""
+        self.turns[peer] += 1
+        return self.turns[peer] * GOLDEN % 1
 
 
 class Again(Workload):

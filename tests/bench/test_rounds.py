@@ -11,6 +11,7 @@ from bench.measuring import PATIENCE, measure_all
 from bench.seats import Seat
 from bench.workloads import WORKLOADS, chosen
 from bench.workloads.base import Measure, Workload
+from bench.workloads.maps import Cold
 
 SEATS = [Seat(PEERS[name], "python", "local", 2) for name in ("pypool", "multiprocessing", "loky")]
 
@@ -104,3 +105,12 @@ def test_each_workload_is_for_us(name: str) -> None:
     workload: Any = WORKLOADS[name](WORKLOADS[name].defaults[0])
     assert workload.takes(PEERS["pypool"], "slurm")
     assert workload.measures
+
+
+def test_cold_maps_of_a_round_begin_at_the_same_moment_of_a_second() -> None:
+    """So all of them wait as long for the scheduler's cycle; in the next round it is another one."""
+    cold = Cold(16)
+    first = [cold.next_phase(peer) for peer in ("pypool", "floor")]
+    second = [cold.next_phase(peer) for peer in ("floor", "pypool")]
+    assert first[0] == first[1] != second[0] == second[1]
+    assert all(0 <= phase < 1 for phase in first + second)
