@@ -47,7 +47,7 @@ def summary() -> str:
     """A line for each, for the command line's help."""
     lines = []
     for name, kind in WORKLOADS.items():
-        numbers = ",".join(f"{number:g}" for number in kind.defaults)
+        numbers = ",".join(str(number) for number in kind.defaults)
         said = (kind.__doc__ or "").partition("\n")[0]
         lines.append(f"  {name + ':' + numbers:32} {said}")
     return "\n".join(lines)

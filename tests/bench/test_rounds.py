@@ -108,7 +108,7 @@ def test_each_workload_is_for_us(name: str) -> None:
 
 
 def test_cold_maps_of_a_round_begin_at_the_same_moment_of_a_second() -> None:
-    """So all of them wait as long for the scheduler's cycle; in the next round it is another one."""
+    """So they wait as long for the scheduler's cycle; in the next round it is another one."""
     cold = Cold(16)
     first = [cold.next_phase(peer) for peer in ("pypool", "floor")]
     second = [cold.next_phase(peer) for peer in ("floor", "pypool")]
