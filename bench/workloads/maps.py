@@ -124,7 +124,7 @@ class Uneven(Workload):
 
 
 class Lognormal(Uneven):
-    """As `uneven-last`, in random order."""
+    """Random times, in random order."""
 
     kind = "lognormal"
 
