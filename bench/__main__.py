@@ -18,7 +18,7 @@ from bench.table import render
 from bench.workloads import WORKLOADS, chosen, summary
 
 SHORT = [
-    *("cold:16,10000", "again:0,1", "uneven-last:2", "returned:16", "taken:16", "many:100000"),
+    *("cold:16,10000", "again:0", "uneven-last:2", "returned:16", "taken:16", "many:100000"),
     *("files:1000", "calls:1000", "commands:5", "imports:3", "idle:0"),
 ]
 ROUNDS = 5
