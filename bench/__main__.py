@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +118,13 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def leave(number: int, _: object) -> None:
+    """As Ctrl-C does: the turn at work is cleaned up."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, leave)
     options = arguments()
     if options.command == "report":
         report.write(options.files)
