@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import time
-from base64 import b64encode
 from collections import deque
 
 from pypool.rundir import records
@@ -137,7 +136,11 @@ class Agent:
         """
         if self._mail.pipes is None or not initializer:  # else the driver's program tells all
             print(f"pypool: {why}", file=sys.stderr, flush=True)
-        told = None if error is None else b64encode(error).decode()
+        told = None
+        if error is not None:
+            from base64 import b64encode  # seldom needed, and a thousand agents load what is above
+
+            told = b64encode(error).decode()
         words = {"why": why, "mismatch": mismatch, "initializer": initializer, "error": told}
         self._mail.put(records.REFUSED, words)
         self._say_all()

@@ -80,7 +80,11 @@ class ShortTasks:
         self._function = function
         for index, item in enumerate(items, share.first):
             at_work(index, now)
-            outcome, body = one(batch, share, index, item)
+            try:
+                outcome, body = one(batch, share, index, item)
+            except BaseException:  # its files cannot be read; those before it are done
+                self._send(begun, now - start)
+                raise
             if os.getpid() != pid:
                 os._exit(0)  # a child that the task forked and that came back into our loop
             now = clock()
@@ -100,10 +104,13 @@ class ShortTasks:
         """One task whose function is called with the item, and what came of it."""
         if not is_plain(item):
             return self._call(batch, share, index, item)
+        task.begin_loading(True)
         try:
             argument = pickle.loads(item)
         except BaseException:  # it will be said
             return self._call(batch, share, index, item)
+        finally:
+            task.begin_loading(False)
         task.begin_later(batch.index_in_call, index, share.attempt, self._slot, batch.seed)
         try:
             value = self._function(argument)

@@ -6,10 +6,10 @@ pipes, the agent serves `pypool.local.Pool`.
 """
 
 import sys
-from pathlib import Path
+from os.path import dirname, realpath
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    sys.path[0] = dirname(dirname(dirname(realpath(__file__))))
     from pypool.worker.admission import main
 
     sys.exit(main(sys.argv[1:]))

@@ -210,7 +210,7 @@ class Worker:
             batch = patiently(lambda: self._open_batch(share), self._patience)
             with disk_trouble():
                 items = patiently(lambda: batch.items(share.first, share.last), self._patience)
-            if 0 < share.seconds <= SHORT and self._chunks_left is None and len(items) > 1:
+            if self._are_short(share) and self._loads(batch.digest):
                 self._printed_before = self._printed()
                 self._short.run(batch, share, items, self._function(batch.digest))
                 self._page[0] = IDLE
@@ -235,6 +235,21 @@ class Worker:
             index = PAGE.unpack_from(self._page)[2]
             self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
             self._page[0] = IDLE
+
+    def _are_short(self, share: Share) -> bool:
+        """Tasks of which it does not pay to tell one by one."""
+        many = share.last - share.first > 1
+        return many and 0 < share.seconds <= SHORT and self._chunks_left is None
+
+    def _loads(self, digest: bytes) -> bool:
+        """Whether the function can be loaded; if it cannot, each of its tasks says why."""
+        try:
+            self._function(digest)
+        except (DiskTrouble, BatchDamaged):
+            raise
+        except BaseException:
+            return False
+        return True
 
     def _task(self, batch: BatchReader, share: Share, index: int, item: bytes) -> None:
         printed = self._printed()

@@ -168,3 +168,14 @@ def who(x: object) -> tuple[int, int]:
     task = current_task()
     assert task is not None
     return task.index, task.attempt
+
+
+class NotThere:
+    """A function that cannot be loaded."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[()]]:
+        return refuse, ()
+
+
+def refuse() -> NoReturn:
+    raise LookupError("it cannot be loaded here")

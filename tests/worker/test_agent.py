@@ -761,9 +761,7 @@ def test_the_values_of_short_tasks_outlive_their_worker(play: Play, how: str) ->
     player, number = short(play, jobs.die, items)
     assert player.words(records.DEATH)["index"] == 20
     player.until(lambda: len(told(player, number)) == 29)
-    assert sorted(entry.index for entry in player.entries(number)) == [
-        index for index in range(30) if index != 20
-    ]
+    assert told(player, number) == {index: items[index] for index in range(30) if index != 20}
 
 
 def test_short_tasks_know_themselves(play: Play) -> None:
@@ -771,3 +769,13 @@ def test_short_tasks_know_themselves(play: Play) -> None:
     player, number = short(play, jobs.who, range(50))
     player.until(lambda: len(told(player, number)) == 50)
     assert told(player, number) == {index: (index, 1) for index in range(50)}
+
+
+def test_a_function_that_cannot_be_loaded_is_told_by_each_short_task(play: Play) -> None:
+    """No worker dies of it."""
+    player, number = short(play, jobs.NotThere(), range(20))
+    player.until(lambda: len(player.entries(number)) == 20)
+    assert {entry.outcome for entry in player.entries(number)} == {ERROR}
+    assert "cannot be loaded here" in str(
+        pickling.loads_error(player.body(player.entries(number)[0]))
+    )

@@ -1,0 +1,77 @@
+"""The loop of short tasks: what is laid by is sent, whatever comes behind it."""
+
+import pickle
+from mmap import mmap
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pypool.rundir.batch import MAP, BatchDamaged, BatchReader
+from pypool.rundir.messages import ERROR, VALUE, Share
+from pypool.worker import laid_by
+from pypool.worker.laid_by import LaidBy
+from pypool.worker.short import ShortTasks
+
+from . import jobs
+
+BATCH = cast("BatchReader", SimpleNamespace(call=MAP, index_in_call=int, seed=b""))
+
+
+class Told:
+    """What the loop had to say."""
+
+    def __init__(self) -> None:
+        self.laid_by = LaidBy(mmap(-1, laid_by.BYTES), 0)
+        self.begun: list[int] = []
+        self.sent: list[tuple[int, int]] = []
+        self.alone: list[tuple[int, int]] = []
+        self.loop = ShortTasks(
+            self.laid_by, self.at_work, self.call, self.send, self.answer, slot=0
+        )
+
+    def at_work(self, index: int, since: float) -> None:
+        self.begun.append(index)
+
+    def call(self, *_: Any) -> tuple[int, bytes]:
+        raise BatchDamaged("it is not what was written")
+
+    def send(self, start: float, seconds: float) -> None:
+        _, first, count = self.laid_by.place
+        if count:
+            self.sent.append((first, count))
+
+    def answer(self, index: int, attempt: int, outcome: int, *_: Any) -> None:
+        self.alone.append((index, outcome))
+
+    def run(self, function: Any, items: list[bytes]) -> None:
+        self.loop.run(BATCH, Share(1, 1, 0, 10, 10 + len(items)), items, function)
+
+
+def pickled(*items: Any) -> list[bytes]:
+    return [pickle.dumps(item) for item in items]
+
+
+def test_values_are_sent_at_the_end() -> None:
+    """All tasks were at work, in their order."""
+    told = Told()
+    told.run(jobs.double, pickled(1, 2, 3))
+    assert sum(count for _, count in told.sent) == 3
+    assert told.begun == [10, 11, 12]
+    assert told.alone == []
+
+
+def test_what_stands_alone_comes_behind_what_was_laid_by() -> None:
+    told = Told()
+    told.run(jobs.odd, pickled(1, "x", 2, 100_000, 3))
+    assert [first for first, _ in told.sent] == [10, 12, 14]
+    assert told.alone == [(11, ERROR), (13, VALUE)]
+
+
+def test_what_was_done_before_a_damaged_item_is_sent() -> None:
+    """The item, and those behind it, are for another try."""
+    told = Told()
+    with pytest.raises(BatchDamaged):
+        told.run(jobs.double, [*pickled(1, 2), b"\0damaged", *pickled(3)])
+    assert sum(count for _, count in told.sent) == 2
+    assert told.begun[-1] == 12
