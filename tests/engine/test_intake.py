@@ -1,5 +1,6 @@
 """Intake: when a call is over, in whatever order its tasks come to their ends."""
 
+import pickle
 from typing import Any, cast
 
 import pytest
@@ -136,3 +137,23 @@ def test_a_beat_names_what_is_held_by_ranges() -> None:
     table._take(1, Record(records.BEAT, 0, messages.pack(words | {"held": []})))
     assert shares[held] in table.deal.agents[held].shares
     assert not table.deal.agents[lost].shares
+
+
+def entry_of(index: int, *values: int) -> bytes:
+    """An entry with the values of that task and those behind it."""
+    pickles = [pickle.dumps(value) for value in values]
+    sizes = b"".join(len(each).to_bytes(4, "little") for each in pickles)
+    body = sizes + b"".join(pickles)
+    return pack_entry(index, 1, messages.VALUES, 0, 0.0, 1e-6, 0, (0, 0), body, count=len(values))
+
+
+@pytest.mark.parametrize("overlap", [(0, 2), (1, 1), (0, 1)])
+def test_values_that_are_told_twice_count_once(overlap: tuple[int, int]) -> None:
+    """What an agent took from its worker comes again with what the worker itself sends."""
+    first, count = overlap
+    table = Table()
+    once = entry_of(first, *([70] * count))
+    table._take(0, Record(records.RESULTS, 1, once + entry_of(0, 70, 70)))
+    assert not table.calls
+    assert table.handle.get(0) == [0, 1]
+    assert table.deal.open_tasks == 0
