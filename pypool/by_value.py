@@ -235,6 +235,8 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         known = _from_library(obj)
         if known is not None:
             return known
+        if isinstance(obj, types.CodeType):
+            return _with_file(obj, self.dispatch_table[types.CodeType](obj))
         reduced = super().reducer_override(obj)
         if not isinstance(reduced, tuple) or len(reduced) != 6:
             return reduced
@@ -252,6 +254,18 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
 
 
 _MAIN_GLOBALS = _MainGlobals()
+
+
+NO_FILE = "<dynamic-code>"
+
+
+def _with_file(code: types.CodeType, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same, with the name of the file: a traceback shows the lines of the task.
+
+    cloudpickle 3.1.3 leaves it out, so that the same code has the same pickle wherever it stands.
+    """
+    make, args, *rest = reduced
+    return make, tuple(code.co_filename if each == NO_FILE else each for each in args), *rest
 
 
 def _with_slots(cls: type, args: tuple[Any, ...], state: State) -> tuple[tuple[Any, ...], State]:

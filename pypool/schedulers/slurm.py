@@ -58,8 +58,10 @@ class Slurm(Scheduler):
         return Command(argv, self.environment(), lambda done: output.read_submission(done, script))
 
     def find(self, token: str, queued_only: bool = False) -> Pending[list[str]]:
+        """A job that was refused may be there for a while, as one that has failed."""
         name = f"--name={self.job_name(token)}"
-        argv = ["squeue", "--noheader", "--states=all", name, "--format=%F"]
+        states = [] if queued_only else ["--states=all"]
+        argv = ["squeue", "--noheader", *states, name, "--format=%F"]
         return Command(argv, clean_environment(), output.read_found)
 
     def queue(self, jobs: list[str]) -> Pending[States]:
