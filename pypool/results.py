@@ -31,8 +31,21 @@ class Post(Protocol):
     ) -> None: ...
 
 
+NOTICED_SECONDS = 1.0
+"""A signal that comes just before Python begins to wait for a lock does not interrupt the waiting:
+Ctrl-C would be noticed at its end, an hour later. So nobody waits for longer at a time."""
+
+
+def pieces(timeout: float | None) -> Iterator[float]:
+    """How long to wait, again and again, until `timeout` seconds have passed."""
+    end = inf if timeout is None else monotonic() + max(timeout, 0)
+    while (left := end - monotonic()) > NOTICED_SECONDS:
+        yield NOTICED_SECONDS
+    yield max(left, 0)
+
+
 class _Gate:
-    """Opens once. Waiting for it is a single call into C."""
+    """Opens once."""
 
     def __init__(self) -> None:
         self.is_open = False
@@ -54,8 +67,10 @@ class _Gate:
         bell = threading.Lock()
         bell.acquire()
         self._bells.add(bell)
-        if not self.is_open:  # else it may have been opened just before
-            bell.acquire(timeout=seconds_left(timeout))
+        for seconds in pieces(timeout):
+            # it may have been opened just before
+            if self.is_open or bell.acquire(timeout=seconds):
+                break
         self._bells.discard(bell)
 
 
@@ -361,12 +376,10 @@ class Stream:
         """
         if self._pull is not None and self._arrivals.empty():
             self._pull()
-        try:
-            if timeout is None:
-                return self._arrivals.get()
-            return self._arrivals.get(timeout=max(timeout, 0))
-        except Empty:
-            raise multiprocessing.TimeoutError from None
+        for seconds in pieces(timeout):
+            with suppress(Empty):
+                return self._arrivals.get(timeout=seconds)
+        raise multiprocessing.TimeoutError
 
     def consumed(self) -> None:
         """The consumer has got a result: there is room for another one."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pypool import results
 from pypool.engine.callbacks import Callbacks
 from pypool.results import (
     AsyncResult,
@@ -391,3 +392,30 @@ def interrupted(wait: Callable[[], None], after: int) -> bool:
     finally:
         sys.settrace(before)
     return False
+
+
+# ---- signals
+
+
+def test_nobody_waits_for_long_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C that comes just before a wait begins is noticed when it ends."""
+    now = 100.0
+    monkeypatch.setattr(results, "monotonic", lambda: now)
+    waited = []
+    for seconds in results.pieces(2.5):
+        waited.append(seconds)
+        now += seconds
+    assert waited == [1.0, 1.0, 0.5]
+    assert list(results.pieces(-1.0)) == [0]
+    assert [*itertools.islice(results.pieces(None), 3)] == [1.0] * 3
+
+
+def test_a_result_that_does_not_come_in_time_is_not_waited_for() -> None:
+    """However the time is cut into pieces."""
+    handle = AsyncResult[int](None, None, Callbacks().post)
+    handle.wait(0)
+    assert not handle.ready()
+    with pytest.raises(PoolTimeoutError):
+        handle.get(0.01)
+    handle.set_item(0, True, 7)
+    assert handle.get(0) == 7

@@ -11,6 +11,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
+from pypool.results import pieces
+
 Job = tuple[Callable[[Any], object] | None, Any, Callable[[], object] | None]
 
 
@@ -59,7 +61,9 @@ class Callbacks:
         ended = threading.Event()  # a join that Ctrl-C interrupts would not be one the next time
         self._jobs.put((None, None, ended.set))
         self._jobs.put(None)
-        ended.wait()
+        for seconds in pieces(None):
+            if ended.wait(seconds):
+                break
         self._begun.release()
         if not self._jobs.empty():  # posted just now
             self._begin()

@@ -37,6 +37,7 @@ from pypool.engine.runs.named import COMPLETE, DONE, Opened
 from pypool.engine.runs.resume import Resumed
 from pypool.engine.store import Store
 from pypool.errors import AgentStartError, PoolError, RunDirectoryError, SubmitError
+from pypool.results import pieces
 from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
 from pypool.rundir.messages import WRITING
@@ -217,10 +218,11 @@ class Dispatcher:
         `Thread.join` will not do: one that Ctrl-C has interrupted makes Python 3.11 believe that
         the thread has ended, and nobody waits for it any more.
         """
-        ended = self._living.acquire(timeout=seconds)
-        if ended:
-            self._living.release()
-        return ended
+        for piece in pieces(None if seconds < 0 else seconds):
+            if self._living.acquire(timeout=piece):
+                self._living.release()
+                return True
+        return False
 
     def _ring(self) -> None:
         try:
