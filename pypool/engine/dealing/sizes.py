@@ -68,7 +68,13 @@ def work_to_recall(agent: AgentBook, estimates: Estimates, worth: float, now: fl
 
 
 def hoards(agent: AgentBook, estimates: Estimates, agents: int) -> bool:
-    """Whether the agent was dealt far too much when nobody knew what the tasks take."""
+    """Whether the agent was dealt far too much when nobody knew what the tasks take.
+
+    One chunk in hand is no mistake, however long it takes: returned, it would be dealt again.
+    """
+    spare = [(count, share.batch.chunk) for share, count in agent.unbegun() if count]
+    if sum(count for count, _ in spare) <= max((chunk for _, chunk in spare), default=0):
+        return False
     return unbegun_seconds(agent, estimates) > HOARD_SHARES * share_seconds(agents)
 
 

@@ -290,6 +290,35 @@ def test_hoards_are_asked_for_early():
     assert {ask.agent for ask in table.of(AskBack)} == {"a0", "a1"}
 
 
+@pytest.mark.parametrize(("slots", "chunk"), [(1, 1), (4, 1), (1, 3), (4, 3)])
+def test_one_spare_chunk_is_no_hoard(slots, chunk):
+    """However long it takes it stays in hand: it would be dealt again as soon as it is returned."""
+    table = Table(2, slots=slots).knows("f", 100.0)
+    table.deal.open_batch(1, 100, "f", chunk)
+    table.decide()
+    assert all(agent.has_spare for agent in table.deal.agents.values())
+    for _ in range(10):
+        table.decide(after=5.0)
+    assert not table.of(AskBack)
+
+
+def test_who_was_asked_for_a_hoard_is_not_asked_again():
+    """What is dealt instead is as little as can be."""
+    table = Table(2)
+    table.deal.open_batch(1, 100, "f")
+    first = table.decide()
+    for share in first:
+        table.deal.answered(share.agent, 1, [share.first], [10.0], 10.0)
+    table.decide(after=10.0)
+    for ask in table.of(AskBack):
+        (share,) = [share for share in first if share.agent == ask.agent]
+        begun = share.first + 2
+        table.deal.returned(ask.agent, [(1, begun, share.last)], "", ask.number, table.now)
+    for _ in range(10):
+        table.decide(after=5.0)
+    assert len(table.of(AskBack)) == 2
+
+
 # -- what a loss costs
 
 
