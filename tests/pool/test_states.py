@@ -175,7 +175,9 @@ def test_nothing_piles_up(make_pool: MakePool) -> None:
     for _ in range(20):
         with make_pool(processes=1) as pool:
             assert pool.map(tasks.square, [3]) == [9]
-    assert (tasks.count_of("/proc/self/fd"), threading.active_count()) == before
+    files, threads = before  # what other tests have left may go meanwhile
+    assert tasks.count_of("/proc/self/fd") <= files
+    assert threading.active_count() <= threads
 
 
 @pytest.mark.parametrize("end", ["close", "terminate"])
