@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import pickle
 import struct
-from collections.abc import Iterator
-from io import BytesIO
+from itertools import accumulate, pairwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _SHARE = struct.Struct("<IIQIIHfI")
@@ -191,8 +191,11 @@ class Entry:
 
     def values(self) -> list[Any]:
         """Of an entry with several values: all of them."""
-        load = pickle.Unpickler(BytesIO(self.body[_SIZE.size * self.count :])).load
-        return [load() for _ in range(self.count)]
+        place = _SIZE.size * self.count
+        ends = accumulate((size for (size,) in _SIZE.iter_unpack(self.body[:place])), initial=place)
+        whole = memoryview(self.body)
+        # each by itself: an unpickler that goes on remembers what the pickles before have named
+        return [pickle.loads(whole[start:end]) for start, end in pairwise(ends)]
 
 
 def pack_entry(

@@ -18,6 +18,12 @@ def power(base: int, exponent: int) -> int:
     return base**exponent
 
 
+def twice(number: int) -> tuple[Any, ...]:
+    """One string in several places, as a pickle tells it only once."""
+    text = f"the number {number}"
+    return text, text, {text: [text, number]}
+
+
 def same(item: Any) -> Any:
     return item
 

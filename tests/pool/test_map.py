@@ -43,6 +43,12 @@ def _pause(seconds: float) -> float:
     return seconds
 
 
+def test_results_that_name_something_twice_stay_apart(pool: Pool) -> None:
+    """Many short tasks, whose values are sent together: each is what its own task returned."""
+    for _ in range(3):
+        assert pool.map(tasks.twice, range(2000)) == [tasks.twice(number) for number in range(2000)]
+
+
 @pytest.mark.parametrize("kind", ITERABLES)
 def test_any_iterable_will_do(pool: Pool, kind: str) -> None:
     """What `for` can loop over, `map` takes."""
