@@ -64,17 +64,38 @@ class Task:
         return self._rng
 
 
-_current: Task | tuple[Callable[[int], int], int, int, int, bytes] | None = None
-_loading = False
+class Series:
+    """Tasks that run one after the other; which one it is now is looked up when somebody asks.
+
+    Parameters
+    ----------
+    index_now : callable
+        Gives the index of the task that runs, in its call.
+    attempt, slot, seed
+        As for `Task`.
+    """
+
+    def __init__(self, index_now: Callable[[], int], attempt: int, slot: int, seed: bytes) -> None:
+        self._index_now = index_now
+        self._same = attempt, slot, seed
+        self._task: Task | None = None
+
+    def task(self) -> Task:
+        """The one that runs now; the same object each time."""
+        index = self._index_now()
+        if self._task is None or self._task.index != index:
+            self._task = Task(index, *self._same)
+        return self._task
+
+
+_current: Task | Series | None = None
+LOADING = [False]
+"""Whether this process loads what it was sent."""
 
 
 def current_task() -> Task | None:
     """The task that this process is running; None outside of tasks."""
-    global _current
-    if isinstance(_current, tuple):
-        number, index, attempt, slot, seed = _current
-        _current = Task(number(index), attempt, slot, seed)
-    return _current
+    return _current.task() if isinstance(_current, Series) else _current
 
 
 def rng() -> np.random.Generator:
@@ -106,30 +127,16 @@ def division(n: int) -> list[dict[str, int]]:
     return [{"idx": index, "N": n} for index in range(n)]
 
 
-def begin_loading(what: bool) -> None:
-    """From now on this process loads what it was sent, or does so no more."""
-    global _loading
-    _loading = what
-
-
 def is_loading() -> bool:
     """Whether modules are imported here for a task, and not for the program itself."""
-    return _loading
+    return LOADING[0]
 
 
-def begin(task: Task | None) -> Task | None:
-    """From now on this process runs that task, or none. Gives what it ran before."""
+def begin(what: Task | Series | None) -> Task | Series | None:
+    """From now on this process runs that task, or these, or none. Gives what it ran before."""
     global _current
-    before, _current = current_task(), task
+    before, _current = _current, what
     return before
-
-
-def begin_later(
-    number: Callable[[int], int], index: int, attempt: int, slot: int, seed: bytes
-) -> None:
-    """The same, but the task is made when somebody asks; `number` gives its index in its call."""
-    global _current
-    _current = number, index, attempt, slot, seed
 
 
 # ---- seeds

@@ -23,17 +23,21 @@ SESSION = "PYPOOL_TEST_SESSION"
 os.environ[SESSION] = uuid.uuid4().hex  # every agent and worker inherits it
 
 
-# ---- several processes of pytest (`-n 3 --dist loadgroup`)
+# ---- several processes of pytest (`-n 4 --dist loadgroup`)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a scheduler are run one after the other, since they look at its queue."""
+    """Tests of a scheduler are run one after the other, since they look at its queue.
+
+    Those of one file share pools, but for those that only wait: they are spread.
+    """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
     for item in items:
         schedulers = [name for name in ("slurm", "sge") if item.get_closest_marker(name)]
-        group = schedulers[0] if schedulers else item.path.stem
+        waits = item.get_closest_marker("waits") is not None
+        group = schedulers[0] if schedulers else item.nodeid if waits else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
 
 

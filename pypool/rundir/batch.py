@@ -21,7 +21,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from zlib import crc32
 
 from pypool.packing import Packed, Shelf
@@ -194,12 +194,11 @@ class BatchReader:
         if not 0 <= start <= end:
             raise BatchDamaged(f"batch {self.number}: the table of items is damaged")
         data = self._read(self._items + start, end - start)
-        found = []
-        for index, check in enumerate(checks):
-            item = data[offsets[index] - start : offsets[index + 1] - start]
-            if crc32(item, first + index) != check:
-                raise BatchDamaged(f"batch {self.number}: item {first + index} is damaged")
-            found.append(item)
+        found = [data[one - start : other - start] for one, other in pairwise(offsets)]
+        found_checks = array("I", map(crc32, found, range(first, last)))
+        if found_checks != checks:
+            wrong = next(n for n, check in enumerate(checks) if check != found_checks[n])
+            raise BatchDamaged(f"batch {self.number}: item {first + wrong} is damaged")
         return found
 
     def _table(self, code: str, offset: int, count: int) -> array[int]:

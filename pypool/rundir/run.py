@@ -13,8 +13,10 @@ import os
 import re
 import stat
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import accumulate, islice
 
 from pypool.errors import RunDirectoryError
 from pypool.packing import MAPPED
@@ -415,23 +417,21 @@ def new_memory(size: int) -> bytearray | memoryview:
     return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
-def joined(pieces: Iterable[Buffer], limit: int = 1 << 20) -> Iterable[Buffer]:
+_AT_ONCE = 1 << 14
+
+
+def joined(pieces: Sequence[Buffer], limit: int = 1 << 20) -> Iterable[Buffer]:
     """The same bytes in fewer pieces: small ones are put together up to `limit`."""
-    waiting: list[Buffer] = []
-    size = 0
-    for piece in pieces:
-        if len(piece) >= limit:
-            yield b"".join(waiting)
-            yield piece
-            waiting, size = [], 0
+    first = 0
+    while first < len(pieces):
+        if len(pieces[first]) >= limit:
+            yield pieces[first]
+            first += 1
             continue
-        waiting.append(piece)
-        size += len(piece)
-        if size >= limit:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield b"".join(waiting)
+        ends = accumulate(map(len, islice(pieces, first, first + _AT_ONCE)))
+        count = bisect_left(list(ends), limit)
+        yield b"".join(pieces[first : first + count])
+        first += count
 
 
 def unusable(path: str, error: OSError) -> RunDirectoryError:

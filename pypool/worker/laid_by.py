@@ -13,8 +13,6 @@ The number is written last, in one piece: what it counts is there.
 
 from __future__ import annotations
 
-from mmap import mmap
-
 MOST = 500
 DATA_BYTES = 16 << 10
 
@@ -30,14 +28,14 @@ class LaidBy:
 
     Parameters
     ----------
-    page : mmap
+    memory : memoryview
         Shared.
     start : int
         Where in it, a multiple of 4.
     """
 
-    def __init__(self, page: mmap, start: int) -> None:
-        view = memoryview(page)[start : start + BYTES]
+    def __init__(self, memory: memoryview, start: int = 0) -> None:
+        view = memory[start : start + BYTES]
         self._words = view[:_DATA].cast("I")
         self._data = view[_DATA:]
         self._used = self._count = 0

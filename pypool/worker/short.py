@@ -15,7 +15,6 @@ from pypool import task
 from pypool.packing import OutOfBand, is_plain
 from pypool.rundir.batch import MAP, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
-from pypool.worker.laid_by import LaidBy
 from pypool.worker.outcome import packed_value, pickled_error
 
 TYPE_CHECKING = False
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pypool.packing import Packed
+    from pypool.worker.page import Page
 
 TOGETHER_SECONDS = 0.0005
 """After so many seconds what was laid by is sent."""
@@ -33,10 +33,8 @@ class ShortTasks:
 
     Parameters
     ----------
-    laid_by : LaidBy
-        Where values are put.
-    at_work : callable
-        Told which task begins, and when by the monotonic clock.
+    page : Page
+        Where values are put, and where it is said which task is at work.
     call : callable
         Runs a task that is not a plain call; gives what came of it.
     send : callable
@@ -50,20 +48,20 @@ class ShortTasks:
 
     def __init__(
         self,
-        laid_by: LaidBy,
-        at_work: Callable[[int, float], None],
+        page: Page,
         call: Callable[[BatchReader, Share, int, bytes], tuple[int, bytes | Packed]],
         send: Callable[[float, float], None],
         answer: Callable[[int, int, int, bytes | Packed, float, float], None],
         slot: int,
     ) -> None:
-        self._laid_by = laid_by
-        self._at_work = at_work
+        self._page = page
         self._call = call
         self._send = send
         self._answer = answer
         self._slot = slot
         self._pid = os.getpid()
+        self._forked = False
+        os.register_at_fork(after_in_child=self._is_child)
         self._buffers = OutOfBand()
         self._function: Callable[..., Any] = len
 
@@ -71,32 +69,51 @@ class ShortTasks:
         self, batch: BatchReader, share: Share, items: list[bytes], function: Callable[..., Any]
     ) -> None:
         """All of them."""
-        laid_by, at_work, clock, pid = self._laid_by, self._at_work, time.monotonic, self._pid
-        add = laid_by.add
+        page, laid_by, clock = self._page, self._page.laid_by, time.monotonic
+        index_at, since_at, add = page.index, page.since, laid_by.add
         one = self._plain if batch.call == MAP else self._call
         laid_by.begin(share.batch, share.first, share.attempt)
         begun, start = time.time(), clock()
         now = start
         self._function = function
+        before = task.begin(
+            task.Series(
+                lambda: batch.index_in_call(index_at[0]), share.attempt, self._slot, batch.seed
+            )
+        )
         for index, item in enumerate(items, share.first):
-            at_work(index, now)
+            index_at[0] = index
+            since_at[0] = now
             try:
                 outcome, body = one(batch, share, index, item)
             except BaseException:  # its files cannot be read; those before it are done
-                self._send(begun, now - start)
+                task.begin(before)
+                self._send_laid_by(begun, now - start)
                 raise
-            if os.getpid() != pid:
-                os._exit(0)  # a child that the task forked and that came back into our loop
+            if self._forked:
+                self._end_child()
             now = clock()
             alone = outcome != VALUE or type(body) is not bytes or not add(body)
             if alone or now - start > TOGETHER_SECONDS:
-                self._send(begun, now - start)
+                self._send_laid_by(begun, now - start)
                 if alone:
                     self._answer(index, share.attempt, outcome, body, begun, now - start)
                 laid_by.begin(share.batch, index + 1, share.attempt)
                 begun, start = time.time(), clock()
-        self._send(begun, now - start)
-        task.begin(None)
+        self._send_laid_by(begun, now - start)
+        task.begin(before)
+
+    def _send_laid_by(self, begun: float, seconds: float) -> None:
+        self._end_child()
+        self._send(begun, seconds)
+
+    def _is_child(self) -> None:
+        self._forked = True
+
+    def _end_child(self) -> None:
+        """A child that a task has forked, and that has come back into our loop, ends here."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def _plain(
         self, batch: BatchReader, share: Share, index: int, item: bytes
@@ -104,14 +121,14 @@ class ShortTasks:
         """One task whose function is called with the item, and what came of it."""
         if not is_plain(item):
             return self._call(batch, share, index, item)
-        task.begin_loading(True)
+        loading = task.LOADING
+        loading[0] = True
         try:
             argument = pickle.loads(item)
         except BaseException:  # it will be said
             return self._call(batch, share, index, item)
         finally:
-            task.begin_loading(False)
-        task.begin_later(batch.index_in_call, index, share.attempt, self._slot, batch.seed)
+            loading[0] = False
         try:
             value = self._function(argument)
         except BaseException as error:

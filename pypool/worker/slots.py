@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from mmap import mmap
 
 from pypool.rundir import names
 from pypool.rundir.messages import (
@@ -22,6 +21,7 @@ from pypool.rundir.messages import (
     READY,
     VALUES,
     VOID,
+    Entry,
     Share,
     cut_entries,
     pack_entry,
@@ -29,18 +29,8 @@ from pypool.rundir.messages import (
 from pypool.rundir.run import RunDirectory
 from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
-from pypool.worker.laid_by import LaidBy
-from pypool.worker.worker import (
-    AT_WORK,
-    LAID_BY,
-    LEAVING,
-    PAGE,
-    PAGE_BYTES,
-    SHORT,
-    TROUBLE,
-    Worker,
-    become_worker,
-)
+from pypool.worker.page import Page
+from pypool.worker.worker import SHORT, Worker, become_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,8 +159,7 @@ class Slot:
         self.raised = b""
         self.was_ready = False
         self.failures = 0
-        self._page = mmap(-1, PAGE_BYTES)
-        self._laid_by = LaidBy(self._page, LAID_BY)
+        self._page = Page()
         self._packets_in = self._packets_kept = self.outcomes = -1
 
     def start(
@@ -192,8 +181,7 @@ class Slot:
         OSError
             If there is no room for another process here; the slot is empty then.
         """
-        self._page[: PAGE.size] = bytes(PAGE.size)
-        self._laid_by.clear()
+        self._page.clear()
         self.ready = info["initializer"] is None
         agent = os.getpid()
         worker_packets, worker_outcomes = self._fork()
@@ -321,6 +309,9 @@ class Slot:
         new = index + count - piece.first
         if new <= 0:
             return None  # it was taken from what was laid by
+        if new < count:  # and so were the first of these
+            entry = Entry(entry).without(count - new)
+            index = piece.first
         piece.held.learn(seconds)
         piece.first += new
         if piece.first == piece.last:
@@ -332,7 +323,7 @@ class Slot:
         """The worker keeps values that it has not sent."""
         if not self.pid or not self.outstanding:
             return False
-        batch, first, count = self._laid_by.place
+        batch, first, count = self._page.laid_by.place
         piece = self.outstanding[0]
         return bool(count) and piece.held.share.batch == batch and first + count > piece.first
 
@@ -347,7 +338,7 @@ class Slot:
         return self._laid_by_outcome(at_work[1])
 
     def _laid_by_outcome(self, end: int) -> Outcome | None:
-        taken = self._laid_by.taken()
+        taken = self._page.laid_by.taken()
         if taken is None:
             return None
         _, first, count, body = taken
@@ -356,7 +347,7 @@ class Slot:
         seconds = self.outstanding[0].held.seconds
         entry = pack_entry(
             first,
-            self._laid_by.attempt,
+            self._page.laid_by.attempt,
             VALUES,
             self.number,
             time.time(),
@@ -398,13 +389,14 @@ class Slot:
     @property
     def disk_trouble(self) -> int:
         """The errno with which the disk refuses what the worker has to write; 0 if it does not."""
-        return self._page[TROUBLE] if self.pid else 0
+        return self._page.trouble if self.pid else 0
 
     def at_work(self) -> tuple[Held, int, float] | None:
         """The share and index of the task at work and its seconds so far."""
-        what, batch, index, since = PAGE.unpack_from(self._page)
-        if what != AT_WORK or not self.outstanding:
+        at_work = self._page.at_work
+        if at_work is None or not self.outstanding:
             return None
+        batch, index, since = at_work
         piece = self.outstanding[0]
         if piece.held.share.batch != batch or not piece.first <= index < piece.last:
             return None  # its outcome is in the pipe already
@@ -413,7 +405,7 @@ class Slot:
     @property
     def leaving(self) -> bool:
         """The worker ends, or has ended, by itself."""
-        return self._page[0] == LEAVING
+        return self._page.leaving
 
     def dismiss(self) -> bool:
         """Lets a worker that has nothing to do end by itself; False if it has."""

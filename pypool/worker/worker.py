@@ -14,13 +14,11 @@ import os
 import resource
 import select
 import signal
-import struct
 import sys
 import time
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from mmap import mmap
 from zlib import crc32
 
 from pypool import packing, pickling, task
@@ -42,8 +40,6 @@ from pypool.rundir.objects import ELSEWHERE
 from pypool.rundir.run import RunDirectory
 from pypool.task import Task
 from pypool.worker.borrowed import Borrowed
-from pypool.worker.laid_by import BYTES as LAID_BY_BYTES
-from pypool.worker.laid_by import LaidBy
 from pypool.worker.objects import ObjectFile, Objects, above_standard
 from pypool.worker.outcome import packed_value, pickled_error
 from pypool.worker.short import ShortTasks
@@ -54,31 +50,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
 
     from pypool.packing import Buffer
+    from pypool.worker.page import Page
 
     T = TypeVar("T")
-
-PAGE = struct.Struct("<BxxxIId")
-"""What the worker does, batch, index, since when by the monotonic clock."""
-
-INDEX = struct.Struct("<Id")
-INDEX_AT = 8
-"""The last two of these."""
-
-TROUBLE = 1
-"""The byte, between those, of an errno with which the disk refuses a result; else 0."""
-
-IDLE = 0
-AT_WORK = 1
-LEAVING = 2
-"""It ends by itself, having told all it had to tell."""
-
-PART = struct.Struct("<I")
-"""Behind that: the last data part begun in this slot; it stays when a worker dies."""
-
-LAID_BY = 64
-"""Where in the page what it has laid by begins."""
-
-PAGE_BYTES = LAID_BY + LAID_BY_BYTES
 
 SHORT = 100e-6
 """Tasks that are expected to take no longer than so many seconds are told of together."""
@@ -113,7 +87,7 @@ class Worker:
         Number of the slot.
     inbox, outbox : int
         Descriptors: packets with shares; outcomes.
-    page : mmap
+    page : Page
         Shared with the agent.
     prints_to_file : bool
         Standard output is a file whose byte ranges belong to tasks.
@@ -128,7 +102,7 @@ class Worker:
         slot: int,
         inbox: int,
         outbox: int,
-        page: mmap,
+        page: Page,
         prints_to_file: bool,
         known: dict[bytes, ObjectFile],
     ) -> None:
@@ -146,10 +120,7 @@ class Worker:
         self._objects = Objects(run, known)
         self._loaded: tuple[bytes, int, Callable[..., Any]] = b"", -1, len
         self._borrowed = Borrowed()
-        self._laid_by = LaidBy(page, LAID_BY)
-        self._short = ShortTasks(
-            self._laid_by, self._is_at, self._call, self._send_laid_by, self._answer_short, slot
-        )
+        self._short = ShortTasks(page, self._call, self._send_laid_by, self._answer_short, slot)
         self._printed_before = 0
         self._refuses = run.info.get("on_change") == "refuse"
         self._told_of_changes = False
@@ -180,9 +151,9 @@ class Worker:
         raised = b""
         try:
             file = patiently(lambda: self._objects.file(bytes.fromhex(digest)))
-            task.begin_loading(True)
+            task.LOADING[0] = True
             initializer, arguments = file.loads(Borrowed())
-            task.begin_loading(False)
+            task.LOADING[0] = False
             initializer(*arguments)
         except BaseException as error:  # a SystemExit is no reason to end without a word
             raised = pickling.shortened(pickled_error(error), RAISED_BYTES)
@@ -191,7 +162,7 @@ class Worker:
 
     def _leave(self) -> NoReturn:
         """Ends as a process of Python ends: what was registered for that is done."""
-        self._page[0] = LEAVING
+        self._page.leaves()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(LEAVING_SECONDS)  # there is no more work here, and it must not hang
         if "threading" in sys.modules:
@@ -204,7 +175,7 @@ class Worker:
 
     def _do(self, share: Share) -> None:
         """All tasks of one message."""
-        PAGE.pack_into(self._page, 0, AT_WORK, share.batch, share.first, time.monotonic())
+        self._page.begins(share.batch, share.first, time.monotonic())
         try:
             self._patience = LESS_PATIENCE if share.batch in self._damaged else PATIENCE
             batch = patiently(lambda: self._open_batch(share), self._patience)
@@ -213,13 +184,13 @@ class Worker:
             if self._are_short(share) and self._loads(batch.digest):
                 self._printed_before = self._printed()
                 self._short.run(batch, share, items, self._function(batch.digest))
-                self._page[0] = IDLE
+                self._page.rests()
                 self._answered = True
                 return
             for index, item in enumerate(items, share.first):
-                PAGE.pack_into(self._page, 0, AT_WORK, share.batch, index, time.monotonic())
+                self._page.begins(share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
-                self._page[0] = IDLE
+                self._page.rests()
                 self._answered = True
                 if self._chunks_left is not None and share.ends_chunk(index):
                     self._chunks_left -= 1
@@ -232,9 +203,9 @@ class Worker:
             if isinstance(error, BatchDamaged):
                 self._damaged.add(share.batch)
             reason = f"{os.uname().nodename}: {error}".encode()[:1000]
-            index = PAGE.unpack_from(self._page)[2]
+            index = self._page.index[0]
             self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
-            self._page[0] = IDLE
+            self._page.rests()
 
     def _are_short(self, share: Share) -> bool:
         """Tasks of which it does not pay to tell one by one."""
@@ -259,10 +230,6 @@ class Worker:
         flush_output()
         self._answer(index, share.attempt, outcome, body, start, seconds, printed)
 
-    def _is_at(self, index: int, since: float) -> None:
-        """A short task begins, of the batch that is at work."""
-        INDEX.pack_into(self._page, INDEX_AT, index, since)
-
     def _answer_short(
         self,
         index: int,
@@ -278,21 +245,22 @@ class Worker:
 
     def _send_laid_by(self, start: float, seconds: float) -> None:
         """The values of short tasks, which began then and took so long together."""
-        _, first, count = self._laid_by.place
+        laid_by = self._page.laid_by
+        _, first, count = laid_by.place
         if not count:
             return
         flush_output()
         printed, self._printed_before = self._printed_before, self._printed()
         entry = pack_entry(
             first,
-            self._laid_by.attempt,
+            laid_by.attempt,
             VALUES,
             self._slot,
             start,
             seconds / count,
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             (printed, max(0, self._printed_before - printed)),
-            self._laid_by.body(count),
+            laid_by.body(count),
             count=count,
         )
         if self._run.mark in entry:
@@ -308,13 +276,14 @@ class Worker:
     ) -> tuple[int, bytes | Packed]:
         """Calls the function; gives what came of it."""
         loading: str | None = "the function"
-        task.begin_loading(True)
+        before = task.begin(None)
+        task.LOADING[0] = True
         try:
             function = self._function(batch.digest)
             loading = "the item"
             argument = pickling.loads(item) if is_plain(item) else self._argument(batch, item)
             loading = None
-            task.begin_loading(False)
+            task.LOADING[0] = False
             task.begin(Task(batch.index_in_call(index), share.attempt, self._slot, batch.seed))
             if batch.call == MAP:
                 value = function(argument)
@@ -332,8 +301,8 @@ class Worker:
         else:
             return packed_value(value)
         finally:
-            task.begin_loading(False)
-            task.begin(None)
+            task.LOADING[0] = False
+            task.begin(before)
             if os.getpid() != self._pid:
                 os._exit(0)  # a child that the task forked and that came back into our loop
 
@@ -475,7 +444,7 @@ class DataFile:
     the last one is kept in the page shared with the agent.
     """
 
-    def __init__(self, run: RunDirectory, element: str, slot: int, page: mmap) -> None:
+    def __init__(self, run: RunDirectory, element: str, slot: int, page: Page) -> None:
         self._run = run
         self._element = element
         self._slot = slot
@@ -493,10 +462,10 @@ class DataFile:
         alone = size >= names.OWN_PART
         with disk_trouble():
             if alone:
-                part, offset = self._next_part(), 0
+                part, offset = self._page.next_part(), 0
             else:
                 if self._size >= names.PART_LIMIT:
-                    self._part, self._size = self._next_part(), 0
+                    self._part, self._size = self._page.next_part(), 0
                 part, offset = self._part, self._size
             name = names.data(self._element, self._slot, part)
             until_done(lambda: self._write(name, pieces, offset), self._tell_agent)
@@ -521,12 +490,7 @@ class DataFile:
             raise
 
     def _tell_agent(self, trouble: int) -> None:
-        self._page[TROUBLE] = trouble
-
-    def _next_part(self) -> int:
-        part: int = PART.unpack_from(self._page, PAGE.size)[0] + 1
-        PART.pack_into(self._page, PAGE.size, part)
-        return part
+        self._page.trouble = trouble
 
 
 def until_done(write: Callable[[], None], trouble: Callable[[int], None]) -> None:

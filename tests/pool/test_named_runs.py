@@ -391,6 +391,7 @@ def test_ctrl_c_ends_the_elements_and_keeps_what_is_done(driver: Driver) -> None
     assert len(twice) <= 2
 
 
+@pytest.mark.waits
 @on_shell
 def test_dead_agents_are_replaced_after_a_resume(driver: Driver) -> None:
     """Everybody was killed: what they held is given to others, within a lease."""

@@ -101,6 +101,18 @@ def test_single_calls_are_task_0(pool: Pool) -> None:
     assert [handle.get(60)[0] for handle in handles] == [0] * 30
 
 
+def test_short_tasks_know_who_they_are_too(pool: Pool) -> None:
+    """Of many, with something large among them, and with seeds."""
+    pool.map(tasks.same, range(2000))
+    large = np.zeros(10_000)
+    items = [large if index % 5 == 3 else index for index in range(100)]
+    for _ in range(3):
+        assert [index for index, *_ in pool.map(who, items)] == list(range(100))
+    wanted = expected(3, 100)
+    for _ in range(2):
+        assert pool.map(draw, items, seed=3) == wanted
+
+
 def test_the_next_attempt_has_the_same_numbers(make_pool: MakePool, shared_dir: Path) -> None:
     """And knows that it is the second."""
     paths = [str(shared_dir / "a"), str(shared_dir / "b")]

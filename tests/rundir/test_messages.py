@@ -4,7 +4,7 @@ import pickle
 import struct
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pypool.rundir import messages
@@ -36,6 +36,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(VALUES, min_size=1, max_size=20))
 def test_values_that_are_told_together_stay_apart(values: list[Any]) -> None:
     """A pickle names what it has told before; what another pickle has told is none of that."""

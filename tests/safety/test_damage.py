@@ -26,6 +26,7 @@ from .test_disk import none_is_left
 pytestmark = [
     pytest.mark.parametrize("backend", ["shell"], indirect=True),
     pytest.mark.timeout(110),
+    pytest.mark.waits,
 ]
 
 PATIENCE = 90.0

@@ -11,8 +11,8 @@ from pypool.worker.laid_by import DATA_BYTES, MOST, LaidBy
 @pytest.fixture
 def both() -> tuple[LaidBy, LaidBy]:
     """The worker's side and the agent's."""
-    page = mmap(-1, 64 + laid_by.BYTES)
-    return LaidBy(page, 64), LaidBy(page, 64)
+    memory = memoryview(mmap(-1, 64 + laid_by.BYTES))
+    return LaidBy(memory, 64), LaidBy(memory, 64)
 
 
 def test_what_is_laid_by_can_be_taken(both: tuple[LaidBy, LaidBy]) -> None:

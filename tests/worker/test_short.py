@@ -1,7 +1,6 @@
 """The loop of short tasks: what is laid by is sent, whatever comes behind it."""
 
 import pickle
-from mmap import mmap
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,8 +8,7 @@ import pytest
 
 from pypool.rundir.batch import MAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
-from pypool.worker import laid_by
-from pypool.worker.laid_by import LaidBy
+from pypool.worker.page import Page
 from pypool.worker.short import ShortTasks
 
 from . import jobs
@@ -22,22 +20,16 @@ class Told:
     """What the loop had to say."""
 
     def __init__(self) -> None:
-        self.laid_by = LaidBy(mmap(-1, laid_by.BYTES), 0)
-        self.begun: list[int] = []
+        self.page = Page()
         self.sent: list[tuple[int, int]] = []
         self.alone: list[tuple[int, int]] = []
-        self.loop = ShortTasks(
-            self.laid_by, self.at_work, self.call, self.send, self.answer, slot=0
-        )
-
-    def at_work(self, index: int, since: float) -> None:
-        self.begun.append(index)
+        self.loop = ShortTasks(self.page, self.call, self.send, self.answer, slot=0)
 
     def call(self, *_: Any) -> tuple[int, bytes]:
         raise BatchDamaged("it is not what was written")
 
     def send(self, start: float, seconds: float) -> None:
-        _, first, count = self.laid_by.place
+        _, first, count = self.page.laid_by.place
         if count:
             self.sent.append((first, count))
 
@@ -55,9 +47,14 @@ def pickled(*items: Any) -> list[bytes]:
 def test_values_are_sent_at_the_end() -> None:
     """All tasks were at work, in their order."""
     told = Told()
-    told.run(jobs.double, pickled(1, 2, 3))
+    begun = []
+
+    def note(_: int) -> None:
+        begun.append(told.page.index[0])
+
+    told.run(note, pickled(1, 2, 3))
     assert sum(count for _, count in told.sent) == 3
-    assert told.begun == [10, 11, 12]
+    assert begun == [10, 11, 12]
     assert told.alone == []
 
 
@@ -74,4 +71,4 @@ def test_what_was_done_before_a_damaged_item_is_sent() -> None:
     with pytest.raises(BatchDamaged):
         told.run(jobs.double, [*pickled(1, 2), b"\0damaged", *pickled(3)])
     assert sum(count for _, count in told.sent) == 2
-    assert told.begun[-1] == 12
+    assert told.page.index[0] == 12

@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import pytest
 from pypool.rundir import names, records
 from pypool.rundir.run import RunDirectory
 from pypool.worker import worker
+from pypool.worker.page import Page
 from pypool.worker.trouble import DiskTrouble
-from pypool.worker.worker import PAGE_BYTES, DataFile, above_standard
+from pypool.worker.worker import DataFile, above_standard
 
 from . import jobs
 from .conftest import Play
@@ -30,7 +30,7 @@ class Files:
         self.run = RunDirectory.create(str(place), run_info(place, 1))
         self.run.make_directory(str(Path(ELEMENT).parent))
         self.run.make_directory(ELEMENT)
-        self._page = mmap(-1, PAGE_BYTES)
+        self._page = Page()
 
     def next_worker(self) -> DataFile:
         return DataFile(self.run, ELEMENT, 0, self._page)
