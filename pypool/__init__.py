@@ -6,8 +6,6 @@ and must not read from a busy shared disk what it never needs.
 
 from __future__ import annotations
 
-import importlib
-
 from pypool.version import VERSION as __version__
 
 TYPE_CHECKING = False  # the standard library's own would load all of `typing`
@@ -85,11 +83,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name not in _MODULES and name not in _HOMES:  # any other module is first asked for here
+        raise AttributeError(f"module 'pypool' has no attribute {name!r}")
+    from importlib import import_module
+
     if name in _MODULES:
-        return importlib.import_module(f"pypool.{name}")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'pypool' has no attribute {name!r}")
+        return import_module(f"pypool.{name}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -5,9 +5,10 @@ Here the worker says which task it begins; the user's function asks.
 
 from __future__ import annotations
 
-import json
 import operator
 import os
+
+from pypool.words import pack, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def packed(seed: Any) -> bytes:
         words = _words(seed.entropy), key, seed.pool_size, seed.n_children_spawned
     else:
         words = _words(seed), [], 4, 0  # numpy's own defaults
-    pickled = json.dumps(words, separators=(",", ":")).encode()
+    pickled = pack(words)
     if len(pickled) > SEED_BYTES:
         raise ValueError(f"a seed may have {SEED_BYTES} characters, this one has {len(pickled)}")
     return pickled
@@ -183,6 +184,6 @@ def generator(seed: bytes, index: int) -> np.random.Generator:
 
     if not seed:
         return default_rng()
-    entropy, key, pool_size, spawned = json.loads(seed)
+    entropy, key, pool_size, spawned = unpack(seed)
     child = (*key, spawned + index)
     return default_rng(SeedSequence(entropy, spawn_key=child, pool_size=pool_size))

@@ -30,6 +30,7 @@ LAYERS = [
         "printable",
         "task",
         "version",
+        "words",
     },
 ]
 # Whose imports are narrower than their row.
@@ -44,6 +45,7 @@ NARROW = {
         "errors",
         "task",
         "version",
+        "words",
     },
     "printable": {"printable"},
     "schedulers": {"schedulers", "errors", "printable"},
@@ -54,19 +56,46 @@ NARROW = {
     "places": {"places"},
     "units": {"units"},
     "picking": {"picking", "machine", "schedulers", "errors"},
-    "rundir": {"rundir", "packing", "errors"},
+    "rundir": {"rundir", "packing", "errors", "words"},
     "packing": {"packing"},
     "sharing": {"sharing", "packing"},
-    "task": {"task"},
+    "task": {"task", "words"},
+    "words": {"words"},
     "stable": {"stable"},
     "code": {"code"},
+}
+LOADED_FOR_HELLO = {
+    "__future__",
+    "_json",
+    "_struct",
+    "errno",
+    "pypool",
+    "pypool.errors",
+    "pypool.rundir",
+    "pypool.rundir.mailbox",
+    "pypool.rundir.messages",
+    "pypool.rundir.names",
+    "pypool.rundir.records",
+    "pypool.rundir.run",
+    "pypool.rundir.trouble",
+    "pypool.version",
+    "pypool.words",
+    "pypool.worker",
+    "pypool.worker.admission",
+    "pypool.worker.arrival",
+    "pypool.worker.ending",
+    "pypool.worker.mail",
+    "struct",
+    "zlib",
 }
 WORKER_MUST_NOT_LOAD = {
     "asyncio",
     "cloudpickle",
     "dataclasses",
     "filelock",
+    "importlib",
     "jinja2",
+    "json",
     "logging",
     "multiprocessing",
     "numpy",
@@ -144,10 +173,16 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+def test_an_agent_says_hello_with_next_to_nothing() -> None:
+    """What it loads before is known by name: others wait for it."""
+    loaded = loaded_by("import pypool.worker.admission") - loaded_by("pass")
+    assert loaded <= LOADED_FOR_HELLO
+
+
 def test_agent_and_worker_load_little() -> None:
     """An agent with its workers loads none of what only the driver needs."""
     bare = loaded_by("pass")
-    loaded = loaded_by("import pypool.worker.admission") - bare
+    loaded = loaded_by("import pypool.worker.agent") - bare
     assert loaded & WORKER_MUST_NOT_LOAD == set()
     assert not [name for name in loaded if name.startswith(("pypool.engine", "pypool.schedulers"))]
 

@@ -7,20 +7,25 @@ or listed. A writer that finds its file longer or shorter than it left it has be
 a later life, and stops.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Callable
-from contextlib import suppress
 
 from pypool.rundir import names, records
-from pypool.rundir.records import Record
 from pypool.rundir.trouble import naming
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pypool.rundir.records import Record
+
+    Opener = Callable[[str, int], int]
+    """Opens a name of the run directory with the given flags and gives a file descriptor."""
 
 READ_LIMIT = 8 << 20
 WRITE_LIMIT = 128 << 10
-
-Opener = Callable[[str, int], int]
-"""Opens a name of the run directory with the given flags and gives a file descriptor."""
 
 
 class TakenOver(Exception):
@@ -57,7 +62,7 @@ class FileWriter:
         self._begun = False
 
     @classmethod
-    def resume(cls, opener: Opener, name: str, mark: bytes, life: int) -> "FileWriter":
+    def resume(cls, opener: Opener, name: str, mark: bytes, life: int) -> FileWriter:
         """Takes the file over: cuts it behind its last whole record and begins `life` there."""
         reader = FileReader(opener, name, mark)
         before = -1
@@ -132,8 +137,10 @@ class FileWriter:
             if sync:
                 os.fsync(fd)
         except BaseException:
-            with suppress(OSError):
+            try:
                 os.close(fd)
+            except OSError:
+                pass
             raise
         os.close(fd)
 

@@ -1,15 +1,14 @@
-"""What the records of a mailbox say: shares, results, and the rarer words as JSON.
+"""What the records of a mailbox say: shares, results; the rarer words are JSON.
 
 Both sides import this module, so that a message has one definition.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
 import struct
-from io import BytesIO
-from itertools import accumulate, pairwise
+
+from pypool.words import pack as pack  # both for who imports this module
+from pypool.words import unpack as unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,6 +194,10 @@ class Entry:
 
     def values(self) -> list[Any]:
         """Of an entry with several values: all of them."""
+        import pickle  # an agent says hello before it is loaded
+        from io import BytesIO
+        from itertools import accumulate, pairwise
+
         body, place = self.body, _SIZE.size * self.count
         if _MEMOIZE not in body:  # numbers and the like: one unpickler for all is faster
             load = pickle.Unpickler(BytesIO(body[place:])).load
@@ -298,13 +301,3 @@ def cut_entries(data: bytes) -> tuple[list[tuple[int, int, int, float, bytes]], 
 def beat_seconds(elements: int) -> float:
     """Seconds between two beats of an agent, so that many agents do not drown the disk."""
     return min(max(elements / 100, 10.0), 60.0)
-
-
-def pack(words: dict[str, Any]) -> bytes:
-    """The payload of a record that is not written often."""
-    return json.dumps(words, separators=(",", ":")).encode()
-
-
-def unpack(payload: bytes) -> dict[str, Any]:
-    words: dict[str, Any] = json.loads(payload)
-    return words

@@ -8,23 +8,18 @@ regular file of the same owner without a second name.
 from __future__ import annotations
 
 import errno
-import json
 import os
-import re
 import stat
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from itertools import accumulate, islice
 
 from pypool.errors import RunDirectoryError
-from pypool.packing import MAPPED
 from pypool.rundir import names, records
 from pypool.rundir.trouble import naming
+from pypool.words import unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from pypool.packing import Buffer
@@ -98,6 +93,8 @@ def stamp() -> str:
 
 def is_run_name(name: str) -> bool:
     """Whether a directory of this name may be a run without a name, or a named one set aside."""
+    import re  # this and what else is not at the top: an agent says hello before it is loaded
+
     return re.fullmatch(r"(?:[A-Za-z][\w.-]*\.)?\d{8}-\d{6}-[0-9a-f]{8}", name) is not None
 
 
@@ -164,7 +161,7 @@ class RunDirectory:
                 run.make_directory(part)
             for part in (names.DRIVER, names.JOURNAL):
                 run.make_file(part)
-            run.write(names.RUN_INFO, [json.dumps(run.info, indent=1).encode()], sync=True)
+            run._write_info(names.RUN_INFO)
             if name is not None:  # under its name it is whole from the first moment on
                 run.path = os.path.join(work_dir, name)
                 os.rename(path, run.path)
@@ -192,7 +189,7 @@ class RunDirectory:
         fd = _open_ours(path)
         try:
             run = cls(path, fd, {"nonce": ""})
-            info = json.loads(run.read(names.run_info(life), 0, INFO_LIMIT))
+            info = unpack(run.read(names.run_info(life), 0, INFO_LIMIT))
             if info["format"] == names.FORMAT:
                 run = cls(path, fd, info)
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -215,10 +212,13 @@ class RunDirectory:
         """This process is its driver from now on, and says what agents need to know of it."""
         self.life = life
         self.info = {key: self.info[key] for key in ("format", "nonce")} | info
-        with suppress(FileNotFoundError):  # a driver that died before it was heard of
-            os.unlink(names.run_info(life), dir_fd=self._fd)
-        text = json.dumps(self.info, indent=1).encode()
-        self.write(names.run_info(life), [text], sync=True)
+        self._unlink(names.run_info(life))  # of a driver that died before it was heard of
+        self._write_info(names.run_info(life))
+
+    def _write_info(self, name: str) -> None:
+        import json
+
+        self.write(name, [json.dumps(self.info, indent=1).encode()], sync=True)
 
     def open_file(self, name: str, flags: int) -> int:
         """A descriptor of the file; new files get mode 0600.
@@ -374,10 +374,14 @@ class RunDirectory:
 
     def remove(self, name: str) -> None:
         """Removes a file, unless all is kept; one that is gone already is no error."""
-        if self.keeps:
-            return
-        with suppress(FileNotFoundError):
+        if not self.keeps:
+            self._unlink(name)
+
+    def _unlink(self, name: str) -> None:
+        try:
             os.unlink(name, dir_fd=self._fd)
+        except FileNotFoundError:
+            pass
 
     def remove_tree(self, name: str) -> None:
         """Removes a directory with all that is in it, as far as possible; "" is the run itself.
@@ -389,9 +393,12 @@ class RunDirectory:
         if name:
             shutil.rmtree(name, ignore_errors=True, dir_fd=self._fd)
             return
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(self._fd), os.lstat(self.path)):
-                shutil.rmtree(self.path, ignore_errors=True)
+        try:
+            is_there = os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
+        except OSError:
+            return
+        if is_there:
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def list(self, name: str) -> list[str]:
         """The names in a directory of the run, for removal at its end and nothing else."""
@@ -410,6 +417,8 @@ class RunDirectory:
 
 def new_memory(size: int) -> bytearray | memoryview:
     """Memory to be written to; much of it is not filled with zeros first."""
+    from pypool.packing import MAPPED
+
     if size < MAPPED:
         return bytearray(size)
     import mmap
@@ -422,6 +431,9 @@ _AT_ONCE = 1 << 14
 
 def joined(pieces: Sequence[Buffer], limit: int = 1 << 20) -> Iterable[Buffer]:
     """The same bytes in fewer pieces: small ones are put together up to `limit`."""
+    from bisect import bisect_left
+    from itertools import accumulate, islice
+
     first = 0
     while first < len(pieces):
         if len(pieces[first]) >= limit:
@@ -463,8 +475,10 @@ def _room(path: str) -> str:
 
 def _close(fd: int) -> None:
     """Where nothing was written, or the error that counts is known already."""
-    with suppress(OSError):
+    try:
         os.close(fd)
+    except OSError:
+        pass
 
 
 def _open_ours(path: str) -> int:

@@ -10,11 +10,13 @@ from pypool.rundir import names
 from pypool.rundir.mailbox import TakenOver
 from pypool.rundir.run import RunDirectory
 from pypool.version import VERSION
-from pypool.worker.agent import REFUSED, Agent
+from pypool.worker.arrival import REFUSED, Arrival
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pypool.worker.agent import Agent
 
 OWNED = 5
 """Exit code of an agent whose element belongs to another one."""
@@ -31,14 +33,18 @@ def main(argv: list[str]) -> int:
         if pipes is None and not own(run, element):
             print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
             return OWNED
+        arrival = Arrival(run, element, pipes)
         why, mismatch = unfit(run)
-        sys.path[:] = import_path(run.info)
-        agent = Agent(run, element, pipes)
-        if why is None:
-            code = agent.play()
-        else:
-            agent.refuse(why, mismatch)
-            code = REFUSED
+        if why is not None:
+            arrival.refuse(why, mismatch)
+            return REFUSED
+        arrival.prepare_signals()
+        arrival.say_hello()
+        agent = loaded(arrival)
+        if agent is None:
+            return REFUSED
+        sys.path[:] = import_path(run.info)  # all of ours has been found without the user's
+        code = agent.play()
     except TakenOver as error:
         print(f"pypool: {error}", file=sys.stderr)
         return OWNED
@@ -48,6 +54,18 @@ def main(argv: list[str]) -> int:
     if pipes is not None and agent.run_is_over:
         run.remove_tree("")
     return code
+
+
+def loaded(arrival: Arrival) -> Agent | None:
+    """The agent with all it needs; None, and the driver knows why, if that cannot be had here."""
+    try:
+        from pypool.worker.agent import Agent
+
+        return Agent(arrival)
+    except Exception as error:
+        host = os.uname().nodename
+        arrival.refuse(f"the agent cannot begin on {host}: {type(error).__name__}: {error}")
+        return None
 
 
 def import_path(info: dict[str, Any]) -> list[str]:

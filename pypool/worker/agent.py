@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -18,28 +17,25 @@ from collections import deque
 from pypool.rundir import records
 from pypool.rundir.messages import DEFAULT_LINGER, Share, beat_seconds, unpack
 from pypool.rundir.waiting import wait_for
-from pypool.version import VERSION
 from pypool.worker import memory
 from pypool.worker.ahead import Ahead, adopt_authkey
-from pypool.worker.ending import Ending, seconds_so_far
-from pypool.worker.mail import HELD_BYTES, Mail, as_ranges
+from pypool.worker.arrival import REFUSED
+from pypool.worker.mail import HELD_BYTES, as_ranges
 from pypool.worker.slots import AHEAD_SECONDS, Held, Outcome, Piece, Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pypool.rundir.records import Record
-    from pypool.rundir.run import RunDirectory
+    from pypool.worker.arrival import Arrival
 
-# Exit codes. Never 99 or 100: Grid Engine reruns and holds on those.
+# Exit codes, with REFUSED. Never 99 or 100: Grid Engine reruns and holds on those.
 LEFT = 0
-REFUSED = 3
 DISK = 4
 
 DISK_PATIENCE = 600.0
 GONE_PATIENCE = 5.0
 """Seconds after which a run directory that is not there has been removed."""
 
-LAST_WORD_PATIENCE = 5.0
 LAID_BY_SECONDS = 0.01
 """So long a worker may keep values that it has laid by."""
 
@@ -59,16 +55,18 @@ MOST_TOLD = 1000
 
 
 class Agent:
-    """See the module."""
+    """See the module; it begins when its hello has been said."""
 
-    def __init__(self, run: RunDirectory, element: str, pipes: tuple[int, int] | None) -> None:
+    def __init__(self, arrival: Arrival) -> None:
+        run, pipes = arrival.run, arrival.mail.pipes
         info = run.info
         now = time.monotonic()
+        self._arrival = arrival
         self._run = run
-        self._element = element
-        self._mail = Mail(run, element, pipes, now)
+        self._mail = arrival.mail
+        self._ending = arrival.ending
         self._slots = [
-            Slot(number, run, element, prints_to_file=pipes is None)
+            Slot(number, run, arrival.element, prints_to_file=pipes is None)
             for number in range(info["workers_per_element"])
         ]
         self._todo: deque[Piece] = deque()
@@ -84,24 +82,22 @@ class Agent:
         self._sent_away: set[int] = set()
         self._linger = DEFAULT_LINGER if pipes is None else float("inf")
         self._ahead = Ahead(run)
-        self._ending = Ending(info, now - seconds_so_far(), os.environ)
         self._out_of_memory = memory.OutOfMemory()
         self._cut: list[tuple[Held, int, float]] = []
         self._named = info.get("name") is not None
         self._beat_every = beat_seconds(info["elements"])
         self._beat_at = now + self._beat_every
+        self._mail.active = now  # the driver answers the hello: that is looked for often
 
     def play(self) -> int:
         """Works until there is a reason to leave; gives the exit code."""
-        self._prepare_signals()
         if self._mail.pipes is not None:
             for record in self._mail.read(time.monotonic(), enough_to_do=False):
                 self._take(record)
-        self._mail.read_driver(time.monotonic())
         if self._mail.stopped:
             self._reason = "stop"
         else:
-            self._say_hello()
+            self._begin()
         while self._reason is None:
             now = time.monotonic()
             for record in self._mail.read(now, self._has_enough()):
@@ -123,39 +119,12 @@ class Agent:
         """The driver has stopped or is gone."""
         return self._reason in ("stop", "orphan")
 
-    def refuse(
-        self,
-        why: str,
-        mismatch: bool = False,
-        initializer: bool = False,
-        error: bytes | None = None,
-    ) -> None:
-        """Says why no task can be run here, and leaves.
-
-        It may be another version, or the pool's initializer, maybe with an error that it raised.
-        """
-        if self._mail.pipes is None or not initializer:  # else the driver's program tells all
-            print(f"pypool: {why}", file=sys.stderr, flush=True)
-        told = None
-        if error is not None:
-            from base64 import b64encode  # seldom needed, and a thousand agents load what is above
-
-            told = b64encode(error).decode()
-        words = {"why": why, "mismatch": mismatch, "initializer": initializer, "error": told}
-        self._mail.put(records.REFUSED, words)
-        self._say_all()
+    def refuse(self, why: str, initializer: bool = False, error: bytes | None = None) -> None:
+        """Says why no task can be run here, and leaves."""
+        self._arrival.refuse(why, initializer=initializer, error=error)
         self._reason = "refused"
 
     # -- coming and going
-
-    def _prepare_signals(self) -> None:
-        self._wake, self._wakeup = os.pipe()
-        os.set_blocking(self._wake, False)
-        os.set_blocking(self._wakeup, False)
-        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
-        self._ending.listen()
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _wind_up(self, now: float) -> None:
         """The scheduler wants the place back, or soon will: nothing more is begun.
@@ -169,26 +138,15 @@ class Agent:
         if not self._mail.stopped and self._reason is None:
             self._return_unbegun(0, late=True)
 
-    def _say_hello(self) -> None:
-        words = {
-            "host": os.uname().nodename,
-            "pid": os.getpid(),
-            "slots": len(self._slots),
-            "python": sys.version.split()[0],
-            "pypool": VERSION,
-            "job": os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("JOB_ID")),
-            "index": self._element.rpartition("/")[2],
-            "time": self._ending.lives if self._ending.from_scheduler else None,
-        }
-        self._mail.put(records.HELLO, words)
-        self._mail.flush(time.monotonic())
+    def _begin(self) -> None:
         if self._run.info["chunks_per_worker"] is not None:
             self._ahead.load()
         for slot in self._slots:
             self._start(slot)
 
     def _start(self, slot: Slot) -> None:
-        fds = [self._wake, self._wakeup, *(self._mail.pipes or ())]
+        arrival = self._arrival
+        fds = [arrival.wake, arrival.wakeup, *(self._mail.pipes or ())]
         try:
             slot.start(self._slots, fds, self._run.info, self._ahead.functions(self._held))
         except OSError as error:
@@ -273,18 +231,11 @@ class Agent:
             return DISK  # there is nobody to say anything to
         goodbye = {"reason": self._reason, "read": self._read_to, "cut": cut}
         self._mail.put(records.GOODBYE, goodbye)
-        self._say_all()
+        self._mail.say_all()
         if self._reason == "disk" or (self._mail.waiting and not self._mail.broken):
             self._mail.say_disk(self._mail.trouble or errno.ENOSPC)
             return DISK
         return LEFT
-
-    def _say_all(self) -> None:
-        """Waits for the disk, but not long."""
-        deadline = time.monotonic() + LAST_WORD_PATIENCE
-        while self._mail.waiting and not self._mail.broken and time.monotonic() < deadline:
-            self._mail.flush(time.monotonic(), sync=True)
-            time.sleep(0.001)
 
     def _dismiss(self) -> None:
         """Workers without work end by themselves, so that what they hold is closed properly."""
@@ -399,7 +350,7 @@ class Agent:
             due = min(due, now + AHEAD_SECONDS)
         elif any(slot.has_laid_by for slot in self._slots):
             due = min(due, now + LAID_BY_SECONDS)
-        reading, writing = [self._wake], []
+        reading, writing = [self._arrival.wake], []
         if mail.waiting < HELD_BYTES:
             reading += [slot.outcomes for slot in self._slots if slot.pid]
         if mail.pipes is None:
@@ -413,7 +364,7 @@ class Agent:
 
     def _collect(self) -> None:
         try:
-            woken = bool(os.read(self._wake, 4096))
+            woken = bool(os.read(self._arrival.wake, 4096))
         except BlockingIOError:
             woken = False
         for slot in self._slots:

@@ -6,15 +6,16 @@ Only spans of time count: what another machine's clock says is compared with not
 from __future__ import annotations
 
 import os
-import signal
 import time
-from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Mapping
     from types import FrameType
     from typing import Any
+else:
+    import _signal as signal  # all that `signal` has, without its enums, which take long to load
 
 END_TOLERANCE = 10.0
 """Seconds by which a scheduler may be early; Slurm was seen to be half a minute late."""
@@ -154,11 +155,12 @@ def seconds_so_far() -> float:
 
 def limit(environment: Mapping[str, str]) -> float | None:
     """Seconds that Slurm gives the job, where it tells: both times are by the same clock."""
-    with suppress(KeyError, ValueError):
+    try:
         seconds = float(environment["SLURM_JOB_END_TIME"])
         seconds -= float(environment["SLURM_JOB_START_TIME"])
-        return seconds if seconds > 0 else None
-    return None
+    except (KeyError, ValueError):
+        return None
+    return seconds if seconds > 0 else None
 
 
 def leave_to_agent(scheduler: str) -> None:

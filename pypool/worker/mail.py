@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
+import time
 
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader, OutboxWriter, PipeReader, PipeWriter
@@ -27,6 +27,7 @@ SHORTEST_SLEEP = 0.0005
 IDLE_AFTER = 60.0
 IDLE_SLEEP = 0.2
 MANY_BYTES = 1 << 20
+LAST_WORD_PATIENCE = 5.0
 HELD_BYTES = 64 << 20
 """With this much waiting for the disk no more outcomes are taken, so workers wait."""
 
@@ -146,11 +147,15 @@ class Mail:
             owner = self._run.open_file(names.owner(self._element), os.O_WRONLY)
         except OSError:
             return
-        with suppress(OSError):
+        try:
             os.pwrite(owner, word, os.fstat(owner).st_size)
             os.fsync(owner)
-        with suppress(OSError):
+        except OSError:
+            pass
+        try:
             os.close(owner)
+        except OSError:
+            pass
 
     def put_outcome(self, batch: int, entry: bytes) -> None:
         """What came of one task; written with the next group."""
@@ -185,6 +190,13 @@ class Mail:
             self.trouble_since = None
             self.trouble = 0
             self._news = False
+
+    def say_all(self) -> None:
+        """The last words: waits for the disk, but not long."""
+        deadline = time.monotonic() + LAST_WORD_PATIENCE
+        while self.waiting and not self.broken and time.monotonic() < deadline:
+            self.flush(time.monotonic(), sync=True)
+            time.sleep(0.001)
 
     @property
     def waiting(self) -> int:

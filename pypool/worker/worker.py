@@ -39,6 +39,7 @@ from pypool.rundir.messages import (
 from pypool.rundir.objects import ELSEWHERE
 from pypool.rundir.run import RunDirectory
 from pypool.task import Task
+from pypool.words import unpack
 from pypool.worker.borrowed import Borrowed
 from pypool.worker.objects import ObjectFile, Objects, above_standard
 from pypool.worker.outcome import packed_value, pickled_error
@@ -416,11 +417,9 @@ class Worker:
         """
         if self._told_of_changes and not self._refuses:
             return
-        import json
-
         from pypool import code
 
-        changed = code.differing(json.loads(modules))
+        changed = code.differing(unpack(modules))
         if not changed:
             return
         told = ", ".join(f"{name} ({code.file_of(name)})" for name in changed)

@@ -27,7 +27,7 @@ from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader, FileWriter
 from pypool.rundir.run import RunDirectory
 from pypool.worker.admission import main as agent_main
-from pypool.worker.agent import REFUSED
+from pypool.worker.arrival import REFUSED
 
 from .conftest import Foreign
 from .threats import against

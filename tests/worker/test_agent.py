@@ -20,6 +20,7 @@ from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING, Share
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 from pypool.worker import agent
+from pypool.worker.arrival import Arrival
 from pypool.worker.slots import Held
 
 from . import jobs
@@ -469,7 +470,7 @@ def test_where_no_worker_can_be_started_for_long_the_agent_refuses(
 ) -> None:
     """With the reason; while one of them lives, it does not."""
     player = play_files(starts=False, slots=2)
-    refusing = agent.Agent(player.run, ELEMENT, None)
+    refusing = agent.Agent(Arrival(player.run, ELEMENT, None))
     first, second = refusing._slots
     clock = iter([0.0, agent.FORK_PATIENCE + 1, *[2 * agent.FORK_PATIENCE + 2] * 100])
     monkeypatch.setattr(agent.time, "monotonic", lambda: next(clock))
@@ -504,7 +505,7 @@ def test_a_driver_that_is_gone_takes_everything_along(play_pipes: Play) -> None:
 def test_a_beat_tells_of_any_number_of_shares(play_files: Play) -> None:
     """Every second one of 100,000, which would not fit into a record: some too many are told."""
     player = play_files(starts=False)
-    rich = agent.Agent(player.run, ELEMENT, None)
+    rich = agent.Agent(Arrival(player.run, ELEMENT, None))
     share = Share(1, 1, 0, 0, 1)
     rich._held = {number: Held(number, share) for number in range(1, 200_001, 2)}
     rich._beat(time.monotonic())
@@ -624,7 +625,7 @@ def test_a_silent_driver_is_left(play_files: Play) -> None:
 def test_a_driver_that_spoke_since_the_last_beat_is_not_left(play_files: Play) -> None:
     """What it said is read before the agent leaves."""
     player = play_files(starts=False, orphan_timeout=30.0)
-    loyal = agent.Agent(player.run, ELEMENT, None)
+    loyal = agent.Agent(Arrival(player.run, ELEMENT, None))
     loyal._linger = 1000.0
     start = time.monotonic()
     player.say_as_driver(records.DRIVER_BEAT)
