@@ -2,13 +2,21 @@
 
 import os
 import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.adapter import PeerError
 from bench.known import Known
 from bench.seats import ROOT, Seat
 from bench.workloads.base import Measure, Workload, is_ours
+from pypool.rundir import names, records
+from pypool.rundir.mailbox import FileWriter
+from pypool.rundir.run import RunDirectory
+from pypool.version import VERSION
 
 OVER = 20.0
 """Seconds that CPU is counted for; the system counts in hundredths."""
@@ -16,11 +24,17 @@ OVER = 20.0
 STARTS = 5
 """Of each interpreter in a turn; the fastest counts, since others can only slow it down."""
 
+SAYS_HELLO_WITHIN = 30.0
+LOOKS_EVERY = 0.0001
+
 START = ROOT / "pypool" / "worker" / "start.py"
 
 
 class Imports(Workload):
-    """Importing a peer, and the start of an agent of ours, over the bare interpreter."""
+    """Importing a peer, and the start of an agent of ours, over the bare interpreter.
+
+    The agent's start ends with its hello; its modules are all that it loads, before and after.
+    """
 
     defaults = (STARTS,)
     measures = (
@@ -42,27 +56,105 @@ class Imports(Workload):
     def measure(self, seat: Seat) -> dict[str, float]:
         bare = [seat.python, "-c", "pass"]
         importing = [seat.python, "-c", f"import {seat.peer.imports}"]
-        found = self.compared(seat, "import", "modules", bare, importing)
+        environment = seat.environment()
+        started_bare = partial(started, bare, environment)
+        found = self.compared("import", started_bare, partial(started, importing, environment))
+        found["modules"] = modules(importing, environment) - modules(bare, environment)
         if is_ours(seat.peer):
-            # It finds no run there, and leaves when it has loaded all it starts with.
-            agent = [seat.python, str(START), "/nonexistent", "elements/none/0"]
-            found |= self.compared(seat, "agent's start", "agent's modules", bare, agent)
+            with tempfile.TemporaryDirectory(prefix="pypool-bench-", dir=Path.home()) as place:
+                agents = Agents(place, seat.python, environment)
+                found |= self.compared("agent's start", started_bare, agents.greeted)
+                found["agent's modules"] = agents.modules() - modules(bare, environment)
         return found
 
     def compared(
-        self, seat: Seat, time_name: str, modules_name: str, bare: list[str], more: list[str]
+        self, name: str, bare: Callable[[], float], more: Callable[[], float]
     ) -> dict[str, float]:
-        environment = seat.environment()
-        pairs = [
-            (started(bare, environment), started(more, environment))
-            for _ in range(int(self.number))
-        ]
+        pairs = [(bare(), more()) for _ in range(int(self.number))]
         least, loaded = map(min, zip(*pairs, strict=True))
         return {
-            time_name: 1000 * (loaded - least),
-            f"{time_name} over the bare interpreter": loaded / least,
-            modules_name: modules(more, environment) - modules(bare, environment),
+            name: 1000 * (loaded - least),
+            f"{name} over the bare interpreter": loaded / least,
         }
+
+
+class Agents:
+    """Agents that are started one by one, in a run that has no driver."""
+
+    def __init__(self, place: str, python: str, environment: dict[str, str]) -> None:
+        self.python = python
+        self.environment = environment
+        self.count = 0
+        self.run = RunDirectory.create(
+            place,
+            {
+                "pypool": VERSION,
+                "python_version": sys.version_info[:2],
+                "own_python": False,
+                "libraries": [],
+                "sys_path": sys.path,
+                "directory": place,
+                "main_file": None,
+                "argv": [""],
+                "elements": 1,
+                "workers_per_element": 1,
+                "scheduler": "shell",
+                "gpus": None,
+                "nodes": 1,
+                "time": None,
+                "orphan_timeout": 600.0,
+                "initializer": None,
+                "initializer_name": None,
+                "chunks_per_worker": None,
+            },
+        )
+        self.run.make_directory(f"{names.ELEMENTS}/bench")
+
+    def greeted(self) -> float:
+        """Seconds from the start of an agent to its hello."""
+        element = self.element()
+        outbox = Path(self.run.path, names.outbox(element, 1))
+        silent = subprocess.DEVNULL
+        begin = time.perf_counter()
+        agent = subprocess.Popen(
+            self.command(element), env=self.environment, stdout=silent, stderr=silent
+        )
+        try:
+            while not outbox.stat().st_size:
+                if time.perf_counter() - begin > SAYS_HELLO_WITHIN:
+                    raise PeerError(f"no hello within {SAYS_HELLO_WITHIN:g} s")
+                time.sleep(LOOKS_EVERY)
+            seconds = time.perf_counter() - begin
+            self.stop(names.inbox(element))
+            agent.wait(SAYS_HELLO_WITHIN)
+        finally:
+            agent.kill()
+            agent.wait()
+        return seconds
+
+    def modules(self) -> int:
+        """What one of them imports that is told to stop, and then leaves."""
+        element = self.element()
+        self.stop(names.DRIVER)
+        return modules(self.command(element), self.environment)
+
+    def element(self) -> str:
+        """A new one."""
+        element = names.element("bench", self.count)
+        self.count += 1
+        self.run.make_directory(element)
+        self.run.make_file(names.inbox(element))
+        self.run.make_file(names.outbox(element, 1))
+        return element
+
+    def command(self, element: str) -> list[str]:
+        return [self.python, str(START), self.run.path, element]
+
+    def stop(self, name: str) -> None:
+        """Says so in that file."""
+        writer = FileWriter(self.run.open_file, name, self.run.mark)
+        writer.put(records.STOP)
+        writer.flush()
 
 
 def started(command: list[str], environment: dict[str, str]) -> float:
