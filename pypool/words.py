@@ -7,11 +7,6 @@ whatever they do not take, and says what is wrong with it.
 
 from __future__ import annotations
 
-try:
-    from _json import encode_basestring_ascii, make_encoder, make_scanner
-except ImportError:  # an interpreter without them
-    make_encoder = make_scanner = encode_basestring_ascii = None
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -23,7 +18,7 @@ class _AsUsual:
     """How the scanner reads: as `json.loads` does if it is told nothing."""
 
     strict = True
-    object_hook = object_pairs_hook = None
+    object_hook = object_pairs_hook = array_hook = None
     parse_int = int
     parse_float = float
     parse_constant = {
@@ -37,10 +32,20 @@ def _refuse(value: object) -> None:
     raise TypeError(type(value).__name__)
 
 
-_scan = make_scanner and make_scanner(_AsUsual)
-_encode = make_encoder and make_encoder(
-    None, _refuse, encode_basestring_ascii, None, ":", ",", False, False, True
-)
+def _parts() -> tuple[Any, Any]:
+    """The scanner and the encoder; None, if this interpreter has none that are made like that."""
+    how: Any = _AsUsual
+    try:
+        from _json import encode_basestring_ascii, make_encoder, make_scanner
+
+        ascii_only = encode_basestring_ascii
+        encode = make_encoder(None, _refuse, ascii_only, None, ":", ",", False, False, True)
+        return make_scanner(how), encode
+    except (ImportError, AttributeError, TypeError):
+        return None, None
+
+
+_scan, _encode = _parts()
 
 
 def pack(words: Any) -> bytes:
