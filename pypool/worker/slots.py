@@ -325,7 +325,8 @@ class Slot:
             return False
         batch, first, count = self._page.laid_by.place
         piece = self.outstanding[0]
-        return bool(count) and piece.held.share.batch == batch and first + count > piece.first
+        # what it has sent stays there until it lays by again; its next piece may lie before that
+        return piece.held.share.batch == batch and first <= piece.first < first + count
 
     def take_laid_by(self) -> Outcome | None:
         """What the worker keeps while it is at a task that takes longer than was thought.

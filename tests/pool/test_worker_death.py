@@ -90,6 +90,18 @@ def _note_or_die(directory: str, index: int) -> None:
     Path(directory, str(index)).touch()
 
 
+def test_a_deadly_task_among_many_short_ones_is_given_up(pool: Pool) -> None:
+    """It comes again when its worker has sent what it made of others, and kills it then."""
+    for _ in range(2):
+        assert lost_by(pool, _die_if_five, range(3000))
+
+
+def _die_if_five(number: int) -> int:
+    if number == 5:
+        os._exit(3)
+    return number
+
+
 def test_of_an_error_and_a_loss_the_lower_index_is_raised(pool: Pool) -> None:
     """A lost task counts as one that raised."""
     with pytest.raises(ZeroDivisionError) as caught:

@@ -1,4 +1,4 @@
-"""A slot by itself: which tasks it takes back from its worker."""
+"""A slot by itself: what it takes back from its worker, alive or dead."""
 
 import errno
 import os
@@ -11,6 +11,7 @@ from pypool.rundir.messages import Share
 from pypool.rundir.run import RunDirectory
 from pypool.worker import slots
 from pypool.worker.slots import Held, Piece, Slot, packet_pipe
+from pypool.worker.worker import AT_WORK, PAGE
 
 from .player import ELEMENT, run_info
 
@@ -80,3 +81,21 @@ def test_a_slot_without_room_for_a_worker_is_empty(
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     assert slot.pid == 0
     assert slot.wants(Held(1, Share(1, 1, 0, 0, 1))) == 0
+
+
+def test_what_a_worker_has_sent_is_no_part_of_its_next_piece(slot: Slot) -> None:
+    """A task that was lost comes again, behind others, and its worker dies: it, and nothing else.
+
+    The values of the others have been sent, but are still where they were laid by.
+    """
+    held = Held(1, Share(1, 1, 0, 7, 8, attempt=2))
+    slot.outcomes, writing = os.pipe()
+    os.close(writing)
+    slot._laid_by.begin(1, 100, 1)
+    slot._laid_by.add(b"the value of task 100")
+    slot.outstanding.append(Piece(held, 7, 8))
+    PAGE.pack_into(slot._page, 0, AT_WORK, 1, 7, 0.0)
+    assert not slot.has_laid_by
+    outcomes, victim, rest = slot.bury()
+    assert victim is not None
+    assert (outcomes, victim[:2], rest) == ([], (held, 7), [])
