@@ -62,6 +62,14 @@ _own: WeakSet[type] = WeakSet()
 """The classes of `__main__` that were sent from here: they are not changed from elsewhere."""
 
 
+_changes = 0
+
+
+def changes() -> int:
+    """How often something that came here was replaced by something else that came later."""
+    return _changes
+
+
 def main_globals() -> dict[str, Any]:
     """The globals of this process's `__main__`."""
     return vars(sys.modules["__main__"])
@@ -89,8 +97,28 @@ def _is_news(placed: dict[str, _Snapshot], here: Mapping[str, Any], name: str, v
             return False
         if old.digest is not None and _digest(old.value) not in (None, old.digest):
             return False
+        if not _are_same(old.value, value):
+            global _changes
+            _changes += 1
     placed[name] = new
     return True
+
+
+def _are_same(old: Any, new: Any) -> bool:
+    """Whether the one does what the other does, as far as that can be told; digests differ."""
+    if old is new:
+        return True
+    if type(old) is not type(new):
+        return False
+    if isinstance(new, (int, float, complex, str, bytes)):
+        return bool(old == new)
+    if isinstance(new, types.FunctionType):
+        defaults = [_digest((each.__defaults__, each.__kwdefaults__)) for each in (old, new)]
+        return old.__code__ == new.__code__ and defaults[0] == defaults[1]
+    for kind, names in _WRAPPERS:
+        if isinstance(new, kind):
+            return all(_are_same(getattr(old, name), getattr(new, name)) for name in names)
+    return False
 
 
 _UNCHANGING = (int, float, complex, str, bytes, type, types.FunctionType, types.ModuleType)
@@ -187,6 +215,13 @@ def single_dispatch(functions: list[tuple[type, Callable[..., Any]]], name: str 
 
 
 _LRU_CACHE = type(functools.lru_cache(abs))
+_WRAPPERS: list[tuple[Any, tuple[str, ...]]] = [
+    (staticmethod, ("__func__",)),
+    (classmethod, ("__func__",)),
+    (property, ("fget", "fset", "fdel")),
+    (functools.cached_property, ("func",)),
+    (_LRU_CACHE, ("__wrapped__",)),
+]
 _SINGLE_DISPATCH: types.CodeType = getattr(functools.singledispatch(abs), "__code__")  # noqa: B009
 
 

@@ -62,6 +62,20 @@ def _dumps(obj: Any, buffers: OutOfBand | None) -> bytes:
     return _dumps_by_value(obj, buffers)
 
 
+def is_by_value(data: bytes) -> bool:
+    """Whether to load that pickle may put something into `__main__`."""
+    return b"pypool.by_value" in data
+
+
+def changes_of_main() -> int:
+    """How often something that was put into `__main__` here was replaced by what came later."""
+    if "pypool.by_value" not in sys.modules:
+        return 0
+    from pypool import by_value
+
+    return by_value.changes()
+
+
 class CannotPickle(Exception):
     """What a caller gave cannot be sent. `error` is what pickling it raised."""
 

@@ -3,6 +3,9 @@
 A function is loaded once, as long as it is among the last ones used, and its large buffers are
 mapped: all workers of a node have them in memory once. Such a file may be removed and written anew
 while nobody needs it, so it is looked whether it is still the same one when a batch needs it again.
+
+A function that comes by value brings the globals that it reads. If another one has brought others
+since, it is loaded again: it is to find its own.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import fcntl
 import os
 from collections.abc import Callable
 
-from pypool import packing
+from pypool import packing, pickling
 from pypool.rundir import names, objects
 from pypool.rundir.batch import BatchDamaged
 from pypool.rundir.objects import ObjectDamaged
@@ -66,6 +69,34 @@ class ObjectFile:
             os.close(fd)
 
 
+class Loaded:
+    """A function, as it was loaded.
+
+    Attributes
+    ----------
+    identity : tuple of int or None
+        Of the file that it has mapped; None if it does not need it any more.
+    changes : int or None
+        Of `__main__` before it was ready; None if it brings nothing there.
+    code : bytes
+        What belongs to it.
+    """
+
+    __slots__ = ("changes", "code", "function", "identity")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        identity: tuple[int, int] | None,
+        changes: int | None,
+        code: bytes,
+    ) -> None:
+        self.function = function
+        self.identity = identity
+        self.changes = changes
+        self.code = code
+
+
 class Objects:
     """See the module.
 
@@ -78,7 +109,7 @@ class Objects:
     def __init__(self, run: RunDirectory, known: dict[bytes, ObjectFile]) -> None:
         self._run = run
         self._files = dict(known)
-        self._functions: dict[bytes, tuple[Callable[..., Any], tuple[int, int] | None]] = {}
+        self._functions: dict[bytes, Loaded] = {}
         self._looked_at: dict[bytes, int] = {}
 
     def file(self, digest: bytes) -> ObjectFile:
@@ -107,30 +138,36 @@ class Objects:
         ------
         BatchDamaged, DiskTrouble
         """
-        function, identity = self._functions.pop(digest, (None, None))
-        if function is not None and identity and self._looked_at.get(digest) != batch:
-            with disk_trouble():
-                found = os.fstat(
-                    fd := self._run.open_file(names.function(digest.hex()), os.O_RDONLY)
-                )
-                os.close(fd)
-            if identity != (found.st_dev, found.st_ino):
-                function = None
+        loaded = self._functions.pop(digest, None)
+        if loaded is not None and self._looked_at.get(digest) != batch:
+            loaded = loaded if self._holds(digest, loaded) else None
         code = None
-        if function is None:
-            function, identity, code = self._load(digest)
+        if loaded is None:
+            loaded = self._load(digest)
+            code = loaded.code
         self._looked_at[digest] = batch
-        self._functions[digest] = function, identity
+        self._functions[digest] = loaded
         if len(self._functions) > FUNCTIONS_KEPT:
             oldest = next(iter(self._functions))
             del self._functions[oldest], self._looked_at[oldest]
-        return function, code
+        return loaded.function, code
+
+    def _holds(self, digest: bytes, loaded: Loaded) -> bool:
+        """Whether the function is still what a load would give."""
+        if loaded.changes not in (None, pickling.changes_of_main()):
+            return False
+        if loaded.identity is None:
+            return True
+        with disk_trouble():
+            found = os.fstat(fd := self._run.open_file(names.function(digest.hex()), os.O_RDONLY))
+            os.close(fd)
+        return loaded.identity == (found.st_dev, found.st_ino)
 
     def forget(self, digest: bytes) -> None:
         """The function is to be loaded again, and its code compared."""
         del self._functions[digest], self._looked_at[digest]
 
-    def _load(self, digest: bytes) -> tuple[Callable[..., Any], tuple[int, int] | None, bytes]:
+    def _load(self, digest: bytes) -> Loaded:
         file = self.file(digest)
         del self._files[digest]  # once it has been loaded nobody needs it, and else it may change
         try:
@@ -140,7 +177,9 @@ class Objects:
             function = file.loads(borrowed)
         finally:
             file.close()
-        return function, file.identity if borrowed.has_mappings else None, file.code
+        identity = file.identity if borrowed.has_mappings else None
+        changes = pickling.changes_of_main() if pickling.is_by_value(file.head) else None
+        return Loaded(function, identity, changes, file.code)
 
 
 def above_standard(fd: int) -> int:

@@ -224,6 +224,74 @@ def test_a_changed_global_of_main_is_seen(driver: Driver) -> None:
     assert driver.run(program) == "[1, 1, 1, 1]\n[2, 2, 2, 2]\n[3, 3, 3, 3]\n"
 
 
+def test_a_global_of_main_that_is_changed_back_is_seen(driver: Driver) -> None:
+    """So it is with what a class has, though the function has been sent before, as it is now."""
+    program = """
+        FACTOR = 1
+
+        class Kind:
+            FACTOR = 1
+
+        def scaled(number):
+            return FACTOR * number, Kind.FACTOR * number
+
+        with POOL as pool:
+            for FACTOR in (1, 2, 1, 2, 1):
+                Kind.FACTOR = FACTOR
+                print(set(pool.map(scaled, [1] * 100)))
+        """
+    told = "{{({0}, {0})}}\n"
+    assert driver.run(program) == "".join(told.format(factor) for factor in (1, 2, 1, 2, 1))
+
+
+def test_functions_that_take_turns_are_loaded_once(driver: Driver) -> None:
+    """They bring the same globals each: an object that counts its calls goes on counting."""
+    output = driver.run(
+        """
+        import functools
+
+        def helper(number, more=[0]):
+            return number + more[0]
+
+        class Kind:
+            limit: int = 3
+            plain = staticmethod(helper)
+
+            def method(self):
+                return helper(0)
+
+            @property
+            def changing(self):
+                return 0
+
+            @functools.cached_property
+            def kept(self):
+                return 0
+
+            @functools.lru_cache
+            def remembered(self):
+                return 0
+
+        class Counter:
+            def __init__(self, first):
+                self.count = first
+
+            def __call__(self, number):
+                self.count += 1
+                return self.count + Kind().method()
+
+        first, second = Counter(0), Counter(100)
+        options = {}
+        made = POOL
+        if made._runner.work_dir:
+            options["work_dir"] = made._runner.work_dir
+        with type(made)(1, **options) as pool:
+            print([pool.map(each, [1])[0] for each in (first, second) * 3])
+        """
+    )
+    assert output == "[1, 101, 2, 102, 3, 103]\n"
+
+
 def test_functions_of_main_call_each_other(driver: Driver) -> None:
     """What a function of the program uses comes along: functions, classes, modules."""
     program = """
