@@ -170,6 +170,7 @@ def _pack_again(items: Iterable[Any], packed: list[bytes | Packed]) -> None:
 def _pack_heavy(coming: Iterator[Any], packed: list[bytes | Packed]) -> Sequence[Common]:
     """Packs the rest of the items. Gives what they have in common."""
     shares = sharing()
+    used: set[int] = set()
     item = next(coming, _END)
     shares.look(item)
     while item is not _END and not shares.in_vain:
@@ -180,10 +181,11 @@ def _pack_heavy(coming: Iterator[Any], packed: list[bytes | Packed]) -> Sequence
             packed.append(shares.pack(item))
         except Exception as error:
             raise CannotPickle(error, f"item {len(packed)}") from error
+        used |= shares.used
         item = upcoming
     for each in chain(() if item is _END else (item,), coming):
         packed.append(pack_given(each, f"item {len(packed)}"))
-    return shares.common
+    return [each for each in shares.common if each.serial in used]
 
 
 def sharing(copies: bool = False) -> Sharing:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from contextlib import suppress
+from enum import Enum
+from functools import lru_cache, partial
 from io import BytesIO
 from itertools import count, islice
 from pickle import Pickler
@@ -94,8 +96,9 @@ class Sharing:
         """An item comes, now or next: notes what it holds, and what others hold too."""
         self._vain += 1
         own: dict[int, Any] = {}
-        for part in islice(self._parts(item, LEVELS), PARTS):
-            own[id(part)] = part
+        with suppress(Exception):  # whatever a class does when somebody looks at its instances
+            for part in islice(self._parts(item, LEVELS), PARTS):
+                own[id(part)] = part
         self._seen |= own
 
     def _parts(self, obj: Any, levels: int) -> Iterator[Any]:
@@ -112,7 +115,11 @@ class Sharing:
 
     def _shares(self, obj: Any) -> bool:
         """Whether it is worth it to send the object, which two items have, by itself."""
-        packed, memo = self._pickled(obj, {})
+        try:
+            packed, memo = self._pickled(obj, {})
+        except Exception:  # its owner leaves it out, or else the item will say it
+            self._alone[id(obj)] = obj
+            return False
         inner = _changeable(memo) - {id(obj)}
         nested = any(id(obj) in other or inner & other for other in self._inner.values())
         if len(packed) < HEAVY or nested or inner & self._serials.keys():
@@ -193,8 +200,16 @@ def _changeable(memo: dict[int, tuple[int, Any]]) -> set[int]:
 
 
 def _may_change(obj: Any) -> bool:
-    """Whoever has a hash of its own is a value."""
-    if isinstance(obj, _ONE_OF_A_KIND):
+    return not isinstance(obj, _ONE_OF_A_KIND) and _have_a_state(type(obj))
+
+
+@lru_cache(maxsize=1000)
+def _have_a_state(cls: type) -> bool:
+    """Instances with a hash of their own are values, unless they have attributes to be set."""
+    own: object = cls.__hash__
+    if own is None or own is object.__hash__:
+        return True
+    frozen = getattr(getattr(cls, "__dataclass_params__", None), "frozen", False)
+    if frozen or issubclass(cls, Enum):
         return False
-    own: object = type(obj).__hash__
-    return own is None or own is object.__hash__
+    return bool(cls.__dictoffset__) or any(vars(base).get("__slots__") for base in cls.__mro__)

@@ -1,7 +1,9 @@
 """What items have in common is sent once, and tasks see nothing of it."""
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -103,6 +105,86 @@ def test_within_an_item_one_object_is_one_object() -> None:
     assert all(item[1]["table"] is item[2] for item in part)
     nested, _ = bring_back([(number, OPTIONS, MODEL) for number in range(3)])
     assert all(item[1]["model"] is item[2] for item in nested)
+
+
+class Named:
+    """Known by its name, and its value can be changed. It is pickled as something else."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: float) -> None:
+        self.name = name
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Named) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Named, (self.name, self.value)
+
+
+def test_what_can_be_changed_is_one_object_though_it_has_a_hash() -> None:
+    """What a task does to a parameter is seen by the model that has it, too."""
+    parameter = Named("mass", 1.0)
+    model = {"parameters": [parameter], "data": list(range(3000))}
+    found, _ = bring_back([(number, model, [parameter]) for number in range(3)])
+    assert all(item[1]["parameters"][0] is item[2][0] for item in found)
+
+
+def test_values_may_be_in_several_places() -> None:
+    """What cannot be changed is no reason to send anything twice: a dtype, a number, a text."""
+    number, text = Decimal("1.5"), "x" * 100
+    model = {"data": np.arange(2000.0), "number": number, "text": text}
+    _, common = bring_back([(index, model, np.arange(3.0), number, text) for index in range(3)])
+    assert common == 1
+
+
+class Locked:
+    """Has something that cannot be sent, and leaves it out; looking at another thing raises."""
+
+    def __init__(self, more: Any) -> None:
+        self.lock = threading.Lock()
+        self.more = more
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"more": self.more}
+
+
+class Unlooked:
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            raise RuntimeError("nobody looks at this")
+        return super().__getattribute__(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unlooked, ()
+
+
+def test_what_an_object_does_not_send_is_not_looked_at() -> None:
+    """Two items hold the same lock, which neither of them sends; or what nobody can look at."""
+    one = Locked("more")
+    found, common = bring_back([(number, one, MODEL, Unlooked()) for number in range(3)])
+    assert [item[:1] + item[2:3] for item in found] == [(number, MODEL) for number in range(3)]
+    assert found[2][1].more == "more"
+    assert common == 1
+
+
+class Caching:
+    def __init__(self, cache: list[int]) -> None:
+        self.cache = cache
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def test_what_no_item_refers_to_is_not_sent() -> None:
+    cache = list(range(5000))
+    packed, common = pickling.pack_items([("x" * HEAVY, Caching(cache)) for _ in range(3)])
+    assert len(packed) == 3
+    assert not common
 
 
 def test_an_odd_item_that_holds_a_part_elsewhere_is_right() -> None:

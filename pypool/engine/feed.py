@@ -105,7 +105,10 @@ class Feed:
         sharing = self._sharing
         if sharing is not None and sharing.common:
             sharing.look(item)
-            packed = sharing.pack(item)
+            try:
+                packed = sharing.pack(item)
+            except Exception as error:
+                raise pickling.CannotPickle(error, what) from error
             common |= {each.serial: each for each in sharing.common if each.serial in sharing.used}
             return packed
         packed = pickling.pack_given(item, what, copies=True)

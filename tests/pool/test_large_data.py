@@ -2,6 +2,7 @@
 
 import functools
 import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def test_common_objects_of_lazy_calls(pool: pypool.Pool) -> None:
             yield buffer
 
     assert list(pool.imap(large.raised_in_place, same_buffer())) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_lazy_call_goes_on_behind_an_item_that_cannot_be_sent(pool: pypool.Pool) -> None:
+    """Also if it has something in common with those before it."""
+    likelihood = large.Likelihood(2000)
+    items: list[Any] = [(number, likelihood) for number in range(6)]
+    items[4] = (threading.Lock(), likelihood)
+    results = pool.imap(large.call, items, return_exceptions=True)
+    found = [each if isinstance(each, tuple) else type(each) for each in results]
+    assert found == [TypeError if n == 4 else (float(n), 1) for n in range(6)]
 
 
 def test_what_is_sent_is_what_was_there_at_the_call(pool: pypool.Pool) -> None:
