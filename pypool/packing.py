@@ -99,16 +99,27 @@ def digest(packed: bytes | Packed) -> bytes:
     return packed.digest() if isinstance(packed, Packed) else hashlib.sha256(packed).digest()
 
 
+Copies = dict[tuple[int, int], tuple[pickle.PickleBuffer, pickle.PickleBuffer]]
+"""Buffers of one moment and copies of them, by what `identity` says."""
+
+
+def identity(buffer: pickle.PickleBuffer) -> tuple[int, int]:
+    """The same for buffers of the same memory, as long as they are there."""
+    view = memoryview(buffer)
+    return id(view.obj), view.nbytes
+
+
 class OutOfBand:
     """Takes buffers out of what is being pickled, if they are large enough: a `buffer_callback`.
 
     Parameters
     ----------
-    copies : bool
-        The objects may change before their buffers are written.
+    copies : bool or Copies
+        The objects may change before their buffers are written. What is in here has been copied
+        at the same moment and need not be copied again.
     """
 
-    def __init__(self, copies: bool = False) -> None:
+    def __init__(self, copies: bool | Copies = False) -> None:
         self.buffers: list[pickle.PickleBuffer] = []
         self._copies = copies
 
@@ -120,11 +131,18 @@ class OutOfBand:
             return True
         if raw.nbytes < OUT_OF_BAND:
             return True
-        if self._copies:
-            own = bytearray(raw)
-            buffer = pickle.PickleBuffer(own if not raw.readonly else bytes(own))
+        if self._copies is not False:
+            buffer = self._copy(buffer, raw)
         self.buffers.append(buffer)
         return False
+
+    def _copy(self, buffer: pickle.PickleBuffer, raw: memoryview) -> pickle.PickleBuffer:
+        known = self._copies if isinstance(self._copies, dict) else {}
+        key = identity(buffer)
+        if key not in known:
+            copy = pickle.PickleBuffer(bytes(raw) if raw.readonly else bytearray(raw))
+            known[key] = buffer, copy
+        return known[key][1]
 
     def packed(self, data: bytes) -> bytes | Packed:
         """What came of the pickling; ready for the next object."""
@@ -159,7 +177,7 @@ class Shelf:
     def place(self, buffer: pickle.PickleBuffer) -> Place:
         """Gives the buffer its place, or the one that it has."""
         raw = buffer.raw()
-        key = id(memoryview(buffer).obj), raw.nbytes
+        key = identity(buffer)
         place = self._places.get(key)
         if place is None:
             start = aligned(self._end, PAGE if raw.nbytes >= MAPPED else ALIGNMENT)

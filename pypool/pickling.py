@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-    from pypool.packing import Buffer
+    from pypool.packing import Buffer, Copies
     from pypool.sharing import Common, Sharing
 
 loads = pickle.loads
@@ -37,13 +37,13 @@ def dumps(obj: Any) -> bytes:
     return _dumps(obj, None)
 
 
-def pack(obj: Any, copies: bool = False) -> bytes | Packed:
+def pack(obj: Any, copies: bool | Copies = False) -> bytes | Packed:
     """As `dumps`, but large buffers stay where they are and are written from there.
 
     Parameters
     ----------
-    copies : bool
-        They may be changed before that: they are copied now.
+    copies : bool or Copies
+        They may be changed before that: they are copied now. See `packing.OutOfBand`.
     """
     buffers = OutOfBand(copies)
     return buffers.packed(_dumps(obj, buffers))
@@ -85,7 +85,7 @@ class CannotPickle(Exception):
         self.error = error
 
 
-def pack_given(obj: Any, what: str, copies: bool = False) -> bytes | Packed:
+def pack_given(obj: Any, what: str, copies: bool | Copies = False) -> bytes | Packed:
     """As `pack`, but what goes wrong can be told from other errors, and says `what` it was.
 
     Raises
@@ -123,8 +123,15 @@ def _names(code: CodeType) -> list[str]:
     return [*code.co_names, *(name for each in inner for name in _names(each))]
 
 
-def pack_items(items: Collection[Any]) -> tuple[list[bytes | Packed], Sequence[Common]]:
+def pack_items(
+    items: Collection[Any], copies: bool = False
+) -> tuple[list[bytes | Packed], Sequence[Common]]:
     """Packs each item on its own; and once by itself what several of them have in common.
+
+    Parameters
+    ----------
+    copies : bool
+        They may be changed before they are written.
 
     Raises
     ------
@@ -132,15 +139,16 @@ def pack_items(items: Collection[Any]) -> tuple[list[bytes | Packed], Sequence[C
         If one cannot be sent.
     """
     packed: list[bytes | Packed] = []
+    how: bool | Copies = {} if copies else False
     coming = iter(items)
     if not _by_value_wanted():
         heavy = _pack_light(coming, packed)
         if packed and b"__main__" in b"".join(packed):  # type: ignore[arg-type]  # all are bytes
-            _pack_again(items, packed)
+            _pack_again(items, packed, how)
         if heavy is _END:
             return packed, ()
         coming = chain((heavy,), coming)
-    return packed, _pack_heavy(coming, packed)
+    return packed, _pack_heavy(coming, packed, how)
 
 
 _END = object()
@@ -160,16 +168,18 @@ def _pack_light(coming: Iterator[Any], packed: list[bytes | Packed]) -> Any:
     return _END
 
 
-def _pack_again(items: Iterable[Any], packed: list[bytes | Packed]) -> None:
+def _pack_again(items: Iterable[Any], packed: list[bytes | Packed], copies: bool | Copies) -> None:
     """By value where something of `__main__` is meant."""
     for index, (item, data) in enumerate(zip(items, packed, strict=False)):
         if b"__main__" in data:  # type: ignore[operator]
-            packed[index] = pack_given(item, f"item {index}")
+            packed[index] = pack_given(item, f"item {index}", copies)
 
 
-def _pack_heavy(coming: Iterator[Any], packed: list[bytes | Packed]) -> Sequence[Common]:
+def _pack_heavy(
+    coming: Iterator[Any], packed: list[bytes | Packed], copies: bool | Copies
+) -> Sequence[Common]:
     """Packs the rest of the items. Gives what they have in common."""
-    shares = sharing()
+    shares = sharing(copies)
     used: set[int] = set()
     item = next(coming, _END)
     shares.look(item)
@@ -184,11 +194,11 @@ def _pack_heavy(coming: Iterator[Any], packed: list[bytes | Packed]) -> Sequence
         used |= shares.used
         item = upcoming
     for each in chain(() if item is _END else (item,), coming):
-        packed.append(pack_given(each, f"item {len(packed)}"))
+        packed.append(pack_given(each, f"item {len(packed)}", copies))
     return [each for each in shares.common if each.serial in used]
 
 
-def sharing(copies: bool = False) -> Sharing:
+def sharing(copies: bool | Copies = False) -> Sharing:
     """What packs items that may have something in common."""
     from pypool.sharing import Sharing
 

@@ -278,6 +278,7 @@ class Pool:
             iterable,
             chunksize,
             seed,
+            waits=True,
             each=callback,
             return_exceptions=return_exceptions,
         ).get()
@@ -315,8 +316,14 @@ class Pool:
         seed: Seed | None = None,
     ) -> list[R]:
         """As `map`, but the elements of each item are the arguments: ``func(*item)``."""
-        return self.starmap_async(
-            func, iterable, chunksize, return_exceptions=return_exceptions, seed=seed
+        return self._map(
+            STARMAP,
+            func,
+            iterable,
+            chunksize,
+            seed,
+            waits=True,
+            return_exceptions=return_exceptions,
         ).get()
 
     def starmap_async(
@@ -351,9 +358,13 @@ class Pool:
         seed: Seed | None,
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        waits: bool = False,
         **how: Any,
     ) -> MapResult[Any]:
-        """A map by any of these methods; `how` its results are to be handed out."""
+        """A map by any of these methods; `how` its results are to be handed out.
+
+        A caller who waits changes nothing meanwhile: nothing large is copied.
+        """
         self._check_running()
         chunk = 0 if chunksize is None else at_least_one("chunksize", chunksize)
         post = self._runner.post
@@ -361,7 +372,9 @@ class Pool:
         def new_result(count: int) -> MapResult[Any]:
             return MapResult(count, callback, error_callback, post, holds=self, **how)
 
-        return self._runner.map(kind, func, iterable, chunk, packed(seed), new_result)
+        return self._runner.map(
+            kind, func, iterable, chunk, packed(seed), new_result, copies=not waits
+        )
 
     def imap(
         self,

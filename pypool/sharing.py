@@ -21,7 +21,7 @@ from itertools import count, islice
 from pickle import Pickler
 from typing import Any, NamedTuple
 
-from pypool.packing import HEAVY, OutOfBand, Packed
+from pypool.packing import HEAVY, Copies, OutOfBand, Packed
 
 LEVELS = 4
 MANY = 50
@@ -64,8 +64,8 @@ class Sharing:
     ----------
     picklers : sequence of callable
         Make picklers: each for what those before cannot send.
-    copies : bool
-        Items may change before what was packed is written.
+    copies : bool or Copies
+        Items may change before what was packed is written; see `packing.OutOfBand`.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Sharing:
         The serial numbers to which the last one refers.
     """
 
-    def __init__(self, picklers: Sequence[NewPickler], copies: bool = False) -> None:
+    def __init__(self, picklers: Sequence[NewPickler], copies: bool | Copies = False) -> None:
         self._picklers = picklers
         self._copies = copies
         self._seen: dict[int, Any] = {}

@@ -203,10 +203,13 @@ def test_equal_is_not_the_same() -> None:
     assert found[4] == (4, MODEL)
 
 
-def test_one_buffer_in_many_objects_lies_once_in_a_batch() -> None:
-    """Objects differ, the array that they hold is one."""
+@pytest.mark.parametrize("copies", [False, True])
+def test_one_buffer_in_many_objects_lies_once_in_a_batch(copies: bool) -> None:
+    """Objects differ, the array that they hold is one; and so is its copy."""
     data = np.zeros(100_000)
-    items, _ = pickling.pack_items([{"n": n, "x": [[[[[n, data]]]]]} for n in range(4)])
+    items, _ = pickling.pack_items([{"n": n, "x": [[[[[n, data]]]]]} for n in range(4)], copies)
+    data[:] = 1
+    assert [flat(each)[-1] for each in items] == [0 if copies else 0x3F] * 4
     shelf = packing.Shelf(0)
     places = {shelf.place(buffer) for each in items for buffer in each.buffers}  # type: ignore[union-attr]
     assert len(places) == 1

@@ -78,6 +78,7 @@ class InThisProcess:
         chunk: int,
         seed: bytes,
         new_result: Callable[[int], MapResult[Any]],
+        copies: bool,
     ) -> MapResult[Any]:
         """A task for each item, one after the other."""
         items = list(iterable)

@@ -56,7 +56,7 @@ class Sender:
         """One task. What cannot be pickled is the result."""
         try:
             item = pickling.pack_given((args, kwds), "what it is to be called with", copies=True)
-            call = self._new_call(APPLY, function, 1, b"", result)
+            call = self._new_call(APPLY, function, 1, b"", result, copies=True)
         except pickling.CannotPickle as trouble:
             result.fail(trouble.error)
             return
@@ -71,14 +71,18 @@ class Sender:
         chunk: int,
         seed: bytes,
         new_result: Callable[[int], MapResult[Any]],
+        copies: bool,
     ) -> MapResult[Any]:
-        """A task for each item. What the iterable raises is raised here."""
+        """A task for each item. What the iterable raises is raised here.
+
+        With `copies` the caller may change items, and what the function carries, at once.
+        """
         try:
             given = iterable if isinstance(iterable, Collection) else list(iterable)
-            items, common = pickling.pack_items(given)
+            items, common = pickling.pack_items(given, copies)
             result = new_result(len(items))
             if items:
-                call = self._new_call(kind, function, chunk, seed, result)
+                call = self._new_call(kind, function, chunk, seed, result, copies)
                 digests = call.digests(given)
                 self._running().take(Portion(call, 0, items, True, digests, common))
         except pickling.CannotPickle as trouble:
@@ -97,7 +101,7 @@ class Sender:
         """A task for each item, taken from the iterable bit by bit."""
         stream = Stream(bound)
         try:
-            call = self._new_call(MAP, function, chunk, seed, stream)
+            call = self._new_call(MAP, function, chunk, seed, stream, copies=True)
         except pickling.CannotPickle as trouble:
             stream.fail(trouble.error)
             return stream
@@ -106,11 +110,18 @@ class Sender:
         return stream
 
     def _new_call(
-        self, kind: int, function: Callable[..., Any], chunk: int, seed: bytes, handle: Handle
+        self,
+        kind: int,
+        function: Callable[..., Any],
+        chunk: int,
+        seed: bytes,
+        handle: Handle,
+        copies: bool,
     ) -> Call:
         name = pickling.function_name(function)
+        what = f"{name}, with the globals that it uses,"
         try:
-            pickled = pickling.pack_given(function, f"{name}, with the globals that it uses,")
+            pickled = pickling.pack_given(function, what, copies)
         except pickling.CannotPickle as trouble:
             guilty = pickling.guilty_global(function)
             if guilty is not None:

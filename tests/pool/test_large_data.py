@@ -82,6 +82,38 @@ def test_what_is_sent_is_what_was_there_at_the_call(pool: pypool.Pool) -> None:
     assert [each.get(tasks.PATIENCE) for each in handles] == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
+METHODS = {
+    "apply_async": lambda pool, function, item: pool.apply_async(function, (item,)).get,
+    "map_async": lambda pool, function, item: pool.map_async(function, [item]).get,
+    "imap": lambda pool, function, item: pool.imap(function, [item]).next,
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_function_carries_may_be_changed_after_the_call(
+    pool: pypool.Pool, method: str
+) -> None:
+    """And if it is as it was before, later calls find it so."""
+    table = np.zeros(4 * MIB)
+    taken = []
+    for number in (0, 1, 0):
+        table[:] = number
+        function = functools.partial(large.look_up, table=table)
+        taken.append(METHODS[method](pool, function, -1))
+    table[:] = 9
+    found = [take(timeout=tasks.PATIENCE) for take in taken]
+    assert [each[0] if isinstance(each, tuple) else each[0][0] for each in found] == [0.0, 1.0, 0.0]
+
+
+def test_items_of_a_map_may_be_changed_after_the_call(pool: pypool.Pool) -> None:
+    """Who does not wait for it need not wait until they are written."""
+    arrays = [np.zeros(4 * MIB), np.zeros(4 * MIB)]
+    result = pool.map_async(large.raised_in_place, arrays)
+    for array in arrays:
+        array[:] = 9
+    assert result.get(tasks.PATIENCE) == [1.0, 1.0]
+
+
 def test_functions_with_data(pool: pypool.Pool) -> None:
     """The data of a partial function is written once, and is there again in the next call."""
     table = np.arange(float(3 * MIB))
