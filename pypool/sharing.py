@@ -15,7 +15,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
 from itertools import count, islice
 from pickle import Pickler
@@ -200,12 +200,10 @@ def _changeable(memo: dict[int, tuple[int, Any]]) -> set[int]:
 
 
 def _may_change(obj: Any) -> bool:
-    return not isinstance(obj, _ONE_OF_A_KIND) and _have_a_state(type(obj))
-
-
-@lru_cache(maxsize=1000)
-def _have_a_state(cls: type) -> bool:
-    """Instances with a hash of their own are values, unless they have attributes to be set."""
+    """Whoever has a hash of its own is a value, unless it has attributes that can be set."""
+    cls = type(obj)
+    if cls is str or cls is tuple or isinstance(obj, _ONE_OF_A_KIND):
+        return False
     own: object = cls.__hash__
     if own is None or own is object.__hash__:
         return True
