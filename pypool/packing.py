@@ -88,7 +88,9 @@ class Packed:
 
         digest = hashlib.sha256(self.pickle)
         for buffer in self.buffers:
-            digest.update(buffer.raw())
+            raw = buffer.raw()
+            digest.update(raw.nbytes.to_bytes(8, "little"))
+            digest.update(raw)
         return digest.digest()
 
 

@@ -102,6 +102,16 @@ def test_the_digest_tells_contents_apart() -> None:
     assert len(digests) == 3
 
 
+def test_the_digest_tells_where_a_buffer_ends() -> None:
+    """The pickle of what has several need not say it."""
+
+    def halves(size: int) -> bytes:
+        parts = bytes(size), bytes(5 * OUT_OF_BAND - size)
+        return packing.digest(pack([pickle.PickleBuffer(part) for part in parts]))
+
+    assert halves(OUT_OF_BAND) != halves(2 * OUT_OF_BAND)
+
+
 @pytest.mark.parametrize("data", [b"\0", b"\0" * 8 + b"x", packing._HEAD.pack(0, 9)])
 def test_a_head_that_is_not_whole_is_damage(data: bytes) -> None:
     """It is never taken for something else."""

@@ -358,6 +358,8 @@ class Slot:
             body,
             count=count,
         )
+        if self._run.mark in entry:  # it would not go into a record: the worker sends it otherwise
+            return None
         return self._outcome(first, count, VALUES, seconds, entry)
 
     def take_back(self) -> list[Piece]:

@@ -251,6 +251,7 @@ class Worker:
         if not count:
             return
         flush_output()
+        self._borrowed.give_back()
         printed, self._printed_before = self._printed_before, self._printed()
         entry = pack_entry(
             first,

@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pypool import pickling
+from pypool.packing import MAPPED
 from pypool.rundir import batch, names, records
 from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING, Share
 from pypool.rundir.records import Record
@@ -752,6 +754,32 @@ def test_a_long_task_does_not_keep_the_values_of_short_ones(play: Play) -> None:
     player.until(lambda: len(told(player, number)) >= 20)
     player.release(fifo)
     player.until(lambda: len(told(player, number)) == 24)
+
+
+def test_short_tasks_may_return_what_looks_like_a_record(play: Play) -> None:
+    """The agent leaves it to the worker, who tells of it by itself."""
+    player = play()
+    fifo = player.fifo()
+    items = [b"a", player.run.mark + b"b", fifo, b"c"]
+    number = player.write(jobs.give_or_hold, items, chunk=0)
+    player.share(number, 0, len(items), each=5e-6)
+    player.begun(fifo)
+    for _ in range(3):  # meanwhile the agent looks at what was laid by
+        player.send(records.RETURN)
+        player.take(records.RETURNED)
+        time.sleep(2 * agent.LAID_BY_SECONDS)
+    player.release(fifo)
+    player.until(lambda: len(told(player, number)) == 4)
+    assert told(player, number) == dict(enumerate(items))
+
+
+def test_short_tasks_give_back_what_they_have_mapped(play: Play) -> None:
+    """One after the other, not with the next exception or large value."""
+    array = np.zeros(MAPPED // 8)
+    items = [[[[[[array]]]]] for _ in range(100)]
+    player, number = short(play, jobs.mappings, items)
+    player.until(lambda: len(told(player, number)) == 100)
+    assert 0 < max(told(player, number).values()) < 50
 
 
 @pytest.mark.parametrize("how", ["exit", "kill", "segfault"])
