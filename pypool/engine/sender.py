@@ -20,6 +20,10 @@ from pypool.results import AsyncResult, MapResult, Stream
 from pypool.rundir.batch import APPLY, MAP
 
 
+_STEADY = (list, tuple, range)
+"""What may be gone through twice: whatever else has a length may begin with something new."""
+
+
 class Sender:
     """Runs calls on a backend.
 
@@ -78,7 +82,8 @@ class Sender:
         With `copies` the caller may change items, and what the function carries, at once.
         """
         try:
-            given = iterable if isinstance(iterable, Collection) else list(iterable)
+            given: Collection[Any]
+            given = iterable if isinstance(iterable, _STEADY) else list(iterable)
             items, common = pickling.pack_items(given, copies)
             result = new_result(len(items))
             if items:

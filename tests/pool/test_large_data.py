@@ -39,6 +39,15 @@ def test_a_task_may_change_what_it_was_given(pool: pypool.Pool) -> None:
     assert not array.any()
 
 
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+def test_arrays_that_are_read_only_arrive_so(pool: pypool.Pool, size: int) -> None:
+    """On their way to a task and back."""
+    arrays = [np.zeros(size), np.zeros(size)]
+    arrays[0].flags.writeable = False
+    found = pool.map(tasks.same, arrays)
+    assert [each.flags.writeable for each in found] == [False, True]
+
+
 def test_what_tasks_have_in_common_each_gets_anew(pool: pypool.Pool) -> None:
     """Call after call: the object is sent with the first two at most, then it lies in a file."""
     likelihood = large.Likelihood(20_000)

@@ -4,7 +4,7 @@ import multiprocessing
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,31 @@ def test_results_that_name_something_twice_stay_apart(pool: Pool) -> None:
     """Many short tasks, whose values are sent together: each is what its own task returned."""
     for _ in range(3):
         assert pool.map(tasks.twice, range(2000)) == [tasks.twice(number) for number in range(2000)]
+
+
+class _Lots:
+    """Has a length, and draws anew whenever it is asked for its elements."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def __len__(self) -> int:
+        return 3
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(3):
+            self.drawn += 1
+            yield self.drawn, "__main__"
+
+
+def test_an_iterable_is_gone_through_once(pool: Pool) -> None:
+    """Though it is said to be a collection; also if items may have to be pickled otherwise."""
+    lots = _Lots()
+    assert pool.map(tasks.same, lots) == [(1, "__main__"), (2, "__main__"), (3, "__main__")]
+    assert lots.drawn == 3
 
 
 @pytest.mark.parametrize("kind", ITERABLES)
