@@ -315,16 +315,20 @@ class Stream:
         self._refused += 1
         self._put(index, False, error)
 
-    def await_room(self, count: int = 1) -> None:
-        """Waits while there is no room for so many items; then until half of them are consumed."""
+    def await_room(self, count: int = 1) -> bool:
+        """Waits while there is no room for so many items; then until half of them are consumed.
+
+        Gives whether it had to wait.
+        """
         if self._abandoned:
             self._arrivals = SimpleQueue()  # nobody will take them
         if self._ahead() + count <= self._bound:
-            return
+            return False
         self._full = True
         while self._ahead() > min(self._bound / 2, self._bound - count) and not self.over:
             self._pokes.get()
         self._full = False
+        return True
 
     def _ahead(self) -> int:
         """Items without a result, and results that wait for their consumer."""

@@ -21,7 +21,7 @@ from itertools import count, islice
 from pickle import Pickler
 from typing import Any, NamedTuple
 
-from pypool.packing import HEAVY, Copies, OutOfBand, Packed
+from pypool.packing import HEAVY, Copies, OutOfBand, Packed, digest
 
 LEVELS = 4
 MANY = 50
@@ -73,6 +73,8 @@ class Sharing:
         What the items packed so far refer to.
     used : set of int
         The serial numbers to which the last one refers.
+    finds : bool
+        Items had something in common.
     """
 
     def __init__(self, picklers: Sequence[NewPickler], copies: bool | Copies = False) -> None:
@@ -83,14 +85,26 @@ class Sharing:
         self._serials: dict[int, int] = {}
         self._inner: dict[int, set[int]] = {}
         self._kept: list[Any] = []
+        self._before: dict[int, tuple[Any, Common]] = {}
         self._vain = 0
+        self.finds = False
         self.common: list[Common] = []
         self.used: set[int] = set()
 
     @property
     def in_vain(self) -> bool:
         """There seems to be nothing that items have in common."""
-        return self._vain > IN_VAIN and not self.common
+        return self._vain > IN_VAIN and not self.finds
+
+    def renew(self) -> None:
+        """What is shared may have been changed: it is packed anew before another item refers to it.
+
+        It has a number of its own then, unless it is as it was.
+        """
+        self._before = {
+            id(obj): (obj, own) for obj, own in zip(self._kept, self.common, strict=True)
+        }
+        self._serials, self._inner, self._kept, self.common = {}, {}, [], []
 
     def look(self, item: Any) -> None:
         """An item comes, now or next: notes what it holds, and what others hold too."""
@@ -125,12 +139,19 @@ class Sharing:
         if len(packed) < HEAVY or nested or inner & self._serials.keys():
             self._alone[id(obj)] = obj
             return False
-        serial = next(_serials)
-        self._serials[id(obj)] = serial
-        self._inner[serial] = inner
+        common = self._as_before(obj, packed) or Common(next(_serials), packed)
+        self._serials[id(obj)] = common.serial
+        self._inner[common.serial] = inner
         self._kept.append(obj)
-        self.common.append(Common(serial, packed))
+        self.common.append(common)
+        self.finds = True
         return True
+
+    def _as_before(self, obj: Any, packed: bytes | Packed) -> Common | None:
+        _, common = self._before.get(id(obj), (None, None))
+        if common is None or digest(packed) != digest(common.packed):
+            return None
+        return common
 
     def pack(self, item: Any) -> bytes | Packed:
         """The item, with numbers in the place of what is shared."""

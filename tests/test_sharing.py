@@ -203,6 +203,24 @@ def test_equal_is_not_the_same() -> None:
     assert found[4] == (4, MODEL)
 
 
+def test_what_is_renewed_keeps_its_number_unless_it_was_changed() -> None:
+    """A lazy call goes on; what was sent before need not be sent again."""
+    model = Model()
+    sharing = pickling.sharing(copies=True)
+    numbers = []
+    for change in (0, 0, 1):
+        sharing.renew()
+        model.data[0] += change
+        for number in range(2):
+            sharing.look((number, model))
+        sharing.pack((1, model))
+        (common,) = sharing.common
+        assert packing.loads_flat(flat(common.packed)) == model
+        numbers.append(common.serial)
+        assert sharing.used == {common.serial}
+    assert numbers[0] == numbers[1] != numbers[2]
+
+
 @pytest.mark.parametrize("copies", [False, True])
 def test_one_buffer_in_many_objects_lies_once_in_a_batch(copies: bool) -> None:
     """Objects differ, the array that they hold is one; and so is its copy."""

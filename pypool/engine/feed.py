@@ -79,7 +79,8 @@ class Feed:
         return None
 
     def _next_chunk(self, iterator: Iterator[Any]) -> list[Any]:
-        self._stream.await_room(self._call.chunk)
+        if self._stream.await_room(self._call.chunk) and self._sharing is not None:
+            self._sharing.renew()  # who consumes results may change what comes next
         return [] if self._stream.over else list(islice(iterator, self._call.chunk))
 
     def _send_items(self, chunk: list[Any]) -> bool:
@@ -103,7 +104,7 @@ class Feed:
     def _pack(self, item: Any, what: str, common: dict[int, Common]) -> bytes | Packed:
         """The item; adds to `common` what it refers to."""
         sharing = self._sharing
-        if sharing is not None and sharing.common:
+        if sharing is not None and sharing.finds:
             sharing.look(item)
             try:
                 packed = sharing.pack(item)

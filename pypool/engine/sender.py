@@ -19,7 +19,6 @@ from pypool.engine.runs.digests import digests_for
 from pypool.results import AsyncResult, MapResult, Stream
 from pypool.rundir.batch import APPLY, MAP
 
-
 _STEADY = (list, tuple, range)
 """What may be gone through twice: whatever else has a length may begin with something new."""
 

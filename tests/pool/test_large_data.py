@@ -71,6 +71,16 @@ def test_common_objects_of_lazy_calls(pool: pypool.Pool) -> None:
     assert list(pool.imap(large.raised_in_place, same_buffer())) == [1.0, 2.0, 3.0, 4.0]
 
 
+def test_a_lazy_call_takes_what_items_have_in_common_as_it_is_then(pool: pypool.Pool) -> None:
+    """An item is taken when the result before it is consumed, as from a generator."""
+    likelihood = large.Likelihood(2000)
+    found = []
+    for result, _ in pool.imap(large.call, [(0, likelihood)] * 8, buffersize=1):
+        found.append(result)
+        likelihood.data += 1
+    assert all(number - 1 <= result <= number for number, result in enumerate(found))
+
+
 def test_a_lazy_call_goes_on_behind_an_item_that_cannot_be_sent(pool: pypool.Pool) -> None:
     """Also if it has something in common with those before it."""
     likelihood = large.Likelihood(2000)
