@@ -139,8 +139,8 @@ class Objects:
         BatchDamaged, DiskTrouble
         """
         loaded = self._functions.pop(digest, None)
-        if loaded is not None and self._looked_at.get(digest) != batch:
-            loaded = loaded if self._holds(digest, loaded) else None
+        if loaded is not None and not self._holds(digest, batch, loaded):
+            loaded = None
         code = None
         if loaded is None:
             loaded = self._load(digest)
@@ -152,14 +152,15 @@ class Objects:
             del self._functions[oldest], self._looked_at[oldest]
         return loaded.function, code
 
-    def _holds(self, digest: bytes, loaded: Loaded) -> bool:
+    def _holds(self, digest: bytes, batch: int, loaded: Loaded) -> bool:
         """Whether the function is still what a load would give."""
         if loaded.changes not in (None, pickling.changes_of_main()):
             return False
-        if loaded.identity is None:
+        if loaded.identity is None or self._looked_at.get(digest) == batch:
             return True
         with disk_trouble():
-            found = os.fstat(fd := self._run.open_file(names.function(digest.hex()), os.O_RDONLY))
+            fd = self._run.open_file(names.function(digest.hex()), os.O_RDONLY)
+            found = os.fstat(fd)
             os.close(fd)
         return loaded.identity == (found.st_dev, found.st_ino)
 
