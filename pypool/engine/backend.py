@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pypool import packing
 from pypool.engine.dealing.deal import Policy
 from pypool.engine.dealing.needs import USUAL, Need
+from pypool.engine.dealing.sizes import recall_seconds
 from pypool.engine.elements.submission import ClusterElements
 from pypool.engine.jobscript import render
 from pypool.engine.journal import Journal
@@ -147,6 +148,7 @@ class ClusterBackend:
             beat=beat,
             lease=LEASE_BEATS * beat,
             start_timeout=options.start_timeout,
+            recall_seconds=recall_seconds(options.elements),
             watches=scheduler.interval is not None,
             deals_all=options.name is not None,
         )

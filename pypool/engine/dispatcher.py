@@ -29,9 +29,10 @@ from pypool.engine.disk_watch import DiskWatch
 from pypool.engine.elements.submission import Ended, Grace, Listed, Refused, Shrunk
 from pypool.engine.intake import Intake
 from pypool.engine.journal import Journal
-from pypool.engine.links import Allowance, FileLink, Link
+from pypool.engine.links import FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.patience import Patience
+from pypool.engine.post import Post
 from pypool.engine.progress import Progress
 from pypool.engine.runs.named import COMPLETE, DONE, Opened
 from pypool.engine.runs.resume import Resumed
@@ -41,6 +42,7 @@ from pypool.results import pieces
 from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
 from pypool.rundir.messages import WRITING
+from pypool.rundir.records import Record
 from pypool.rundir.run import unusable
 from pypool.rundir.waiting import wait_for
 
@@ -123,9 +125,8 @@ class Dispatcher:
         if opened.old is not None:
             self._resumed = Resumed(opened.old, self._deal, self._calls, outcomes)
         self._numbers = 0
-        self._links: dict[str, Link] = {}
+        self._post = Post(now)
         self._ended: dict[str, float] = {}
-        self._opens = Allowance(now)
         self._disk = DiskWatch(self._run.path)
         self._disk_look_at = now
         self._failed: set[int] = set()
@@ -267,17 +268,17 @@ class Dispatcher:
     def _round(self, now: float) -> None:
         self._take_requests()
         if now - self._last_round > GAP:  # we were stopped: nobody is judged unread
-            for link in list(self._links.values()):
-                self._read(link, now, to_end=True)
+            for link in self._post:
+                self._read_to_end(link, now)
+            now = time.monotonic()  # that may have taken as long
         self._last_round = now
-        self._read_links(now)
+        for link, new in self._post.due(now):
+            self._take_in(link, new, now)
         self._take_news(now)
         self._watch_disk(now)
         for action in self._deal.decide(now):
             self._act(action, now)
-        for link in self._links.values():
-            if link.waiting:
-                link.flush()
+        self._post.write(now)
         self._beat(now)
         self._progress.tell_if_due(self._deal, now)
         self._journal.flush_if_due(now)
@@ -288,13 +289,11 @@ class Dispatcher:
         if self._requests or self._is_over():
             return
         longest = COMMAND_SLEEP if self._elements.waits_for_command else LONGEST_SLEEP
-        due = now + longest
+        due = min(now + longest, self._post.next_at)
         reading, writing = [self._wake.fileno()], []
-        for link in self._links.values():
-            due = min(due, max(link.due, self._opens.next_at))
-            if link.fd is not None:
-                reading.append(link.fd)
-                writing += [link.inbox_fd] if link.waiting else []
+        for pipe in self._post.pipes():
+            reading.append(pipe.fd)
+            writing += [pipe.inbox_fd] if pipe.waiting else []
         if wait_for(reading, writing, due - time.monotonic()):
             self._hush()
 
@@ -319,7 +318,7 @@ class Dispatcher:
         for submission, outboxes in resumed.submissions():
             for link in self._elements.adopt(submission, outboxes, now):
                 resumed.introduce(link, now)
-                self._links[link.key] = link
+                self._post.add(link)
         resumed.adopt(now)
         resumed.dismiss(self._run)
 
@@ -370,19 +369,24 @@ class Dispatcher:
         self._deal.open_batch(batch.number, batch.count, batch.call.name, batch.call.chunk)
         self._calls.written(batch)
 
-    def _read_links(self, now: float) -> None:
-        """Those that are due, but opens no more files a second than a server should bear."""
-        due = [link for link in self._links.values() if link.fd is not None or link.due <= now]
-        due.sort(key=lambda link: link.due)
-        for link in due:
-            if link.fd is not None or self._opens.allows(now, len(self._links)):
-                self._read(link, now)
-
-    def _read(self, link: Link, now: float, to_end: bool = False) -> None:
+    def _take_in(self, link: Link, new: list[Record], now: float) -> None:
+        """What was read of it, and when to look again."""
         agent = self._deal.agents.get(link.key)
         pending = agent is not None and agent.pending
         busy = pending or (agent is not None and bool(agent.shares))
-        for record in link.read_to_end(now) if to_end else link.read(now, busy, pending):
+        awaited = len(self._deal.awaited) if pending else 0
+        self._take(link, new, now)
+        if link.looks is not None:
+            expected = self._deal.expects(link.key)
+            link.looks.looked(now, bool(new), busy, awaited, expected)
+            self._post.plan(link)
+
+    def _read_to_end(self, link: Link, now: float) -> None:
+        """All there is, whatever is due."""
+        self._take(link, link.read_to_end(now), now)
+
+    def _take(self, link: Link, new: list[Record], now: float) -> None:
+        for record in new:
             if self._resumed is not None and record.kind == records.RESULTS:
                 self._resumed.note(link, record)
             if record.kind == records.BEAT:
@@ -396,32 +400,33 @@ class Dispatcher:
         self._disk.said(link.key, 0, 0.0)
         self._elements.forget(link.key)
         if isinstance(link, FileLink):
-            del self._links[link.key]
+            self._post.drop(link.key)
             self._ended.pop(link.key, None)
             if not self._failed:  # else whoever looks for the reason needs its words
                 self._backend.clean_element(self._run, link.element)
 
     def _take_news(self, now: float) -> None:
         for key in [key for key, at in self._ended.items() if now - at > ZOMBIE_SECONDS]:
-            del self._ended[key], self._links[key]
+            del self._ended[key]
+            self._post.drop(key)
             self._deal.forgotten(key)
         asks = now >= self._elements.next_look and self._deal.asks_scheduler(now)
         for news in self._elements.advance(now, asks, self._deal.awaited):
             if isinstance(news, Refused):
                 self._refusal = news.error
                 for key in news.keys:
-                    self._links.pop(key, None)
+                    self._post.drop(key)
                 error = news.error
                 later = isinstance(error, SubmitError) and (error.temporary or error.too_many)
                 self._deal.refused(news.keys, str(error), now, for_now=later)
             elif isinstance(news, Shrunk):
                 for key in news.keys:
-                    self._links.pop(key, None)
+                    self._post.drop(key)
                 self._deal.withdrawn(news.keys, now, at_once=news.in_one_array)
             elif isinstance(news, Listed):
                 self._deal.listed(news.states, now)
             elif isinstance(news, Grace):
-                self._intake.learn_grace(news.seconds, self._links.values())
+                self._intake.learn_grace(news.seconds, self._post)
             elif isinstance(news, Ended):
                 self._take_end(news, now)
 
@@ -430,16 +435,16 @@ class Dispatcher:
         if now >= self._disk_look_at:
             self._disk_look_at = now + DISK_LOOK_SECONDS
             for agent in self._deal.silent(now):
-                link = self._links.get(agent)
+                link = self._post.get(agent)
                 if isinstance(link, FileLink) and link.had_no_disk():
                     self._disk.said(agent, errno.ENOSPC, now)
         self._disk.check(now)
 
     def _take_end(self, news: Ended, now: float) -> None:
         """The disk is the truth: what the element wrote last is read before it is lost."""
-        link = self._links.get(news.key)
+        link = self._post.get(news.key)
         if link is not None:
-            self._read(link, now, to_end=True)
+            self._read_to_end(link, now)
         how = news.how
         if how == "failed" and isinstance(link, FileLink) and link.had_no_disk():
             how = "disk"
@@ -449,7 +454,7 @@ class Dispatcher:
             self._ended[news.key] = now
         elif link is not None:
             link.close()
-            self._links.pop(news.key, None)
+            self._post.drop(news.key)
 
     # -- what goes out
 
@@ -459,13 +464,15 @@ class Dispatcher:
                 self._submit(elements, need, now)
             case deal.DealShare(agent, number, batch, first, last, attempt, seconds):
                 share = self._store.share(batch, first, last, attempt, seconds)
-                self._links[agent].send(records.SHARE, share.pack(), key=number)
-                book = self._deal.agents[agent]
-                work = seconds * (last - first) / book.slots
-                self._links[agent].dealt(now, work, is_all=len(book.shares) == 1)
+                link = self._post[agent]
+                link.send(records.SHARE, share.pack(), key=number)
+                if link.looks is not None:
+                    book = self._deal.agents[agent]
+                    work = seconds * (last - first) / book.slots
+                    link.looks.dealt(now, work, is_all=len(book.shares) == 1)
+                    self._post.plan(link)
             case deal.AskBack(agent, number):
-                self._links[agent].send(records.RETURN, key=number)
-                self._links[agent].touch(now)
+                self._ask(agent, records.RETURN, now, number)
             case deal.Fail(number, task, loss):
                 waiting = self._calls.batch(number)
                 if waiting is not None:
@@ -473,8 +480,7 @@ class Dispatcher:
                     call, index = waiting.task(task)
                     self._calls.tell(waiting, task, False, lost(loss, call.task(index)))
             case deal.Dismiss(agent):
-                self._links[agent].send(records.STOP)
-                self._links[agent].touch(now)
+                self._ask(agent, records.STOP, now)
             case deal.Cancel(agent):
                 self._elements.cancel([agent])
             case deal.Remove(number):
@@ -483,12 +489,21 @@ class Dispatcher:
             case deal.GiveUp(why):
                 self._give_up(why)
 
+    def _ask(self, agent: str, kind: int, now: float, number: int = 0) -> None:
+        """The agent's answer is waited for."""
+        link = self._post[agent]
+        link.send(kind, key=number)
+        if link.looks is not None:
+            link.looks.asked(now)
+            self._post.plan(link)
+
     _refusal: PoolError | None = None
     _taken_over = _spoilt = False
 
     def _submit(self, elements: int, need: Need, now: float) -> None:
         links = self._elements.submit(elements, now, need)
-        self._links.update({link.key: link for link in links})
+        for link in links:
+            self._post.add(link)
         self._deal.submitted([link.key for link in links], now, need)
 
     def _give_up(self, why: str) -> None:
@@ -535,6 +550,7 @@ class Dispatcher:
             self._try(lambda: self._elements.end(pending, at_once))
             if not (complete and self.named):
                 self._try(lambda: self._backend.clean_up(self._run, bool(self._failed), complete))
+        self._post.close()
         self._wake.close()
         self._wakeup.close()
         if complete and self.named:
@@ -562,7 +578,7 @@ class Dispatcher:
         self._take_requests()
         for action in [*self._deal.decide(now), *self._deal.leave(now)]:
             self._act(action, now)
-        for link in self._links.values():
+        for link in self._post:
             self._try(link.flush)
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -572,7 +588,7 @@ class Dispatcher:
             log.warning("at the end of %s: %s: %s", self._run.path, type(error).__name__, error)
 
     def _say_stop(self) -> None:
-        for link in self._links.values():
+        for link in self._post:
             link.send(records.STOP)
             self._try(link.flush)
         self._driver.put(records.STOP)
@@ -587,12 +603,11 @@ class Dispatcher:
                 return
             now = time.monotonic()
             for key in players:
-                link = self._links.get(key)
+                link = self._post.get(key)
                 if link is None:
                     self._deal.agents.pop(key)
                     continue
-                link.touch(now)
-                self._read(link, now)
+                self._take_in(link, link.read(now), now)
                 if link.fd is not None and link.waiting:
                     link.flush()
             if self._backend.local:

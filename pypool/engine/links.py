@@ -2,7 +2,9 @@
 
 import os
 from contextlib import suppress
+from typing import Any
 
+from pypool.engine.polling import Looks
 from pypool.rundir import names
 from pypool.rundir.mailbox import (
     FileWriter,
@@ -12,45 +14,6 @@ from pypool.rundir.mailbox import (
 )
 from pypool.rundir.records import Record
 from pypool.rundir.run import RunDirectory
-
-SHORTEST_SLEEP = 0.0005
-IDLE_SLEEP = 1.0
-
-EARLY = 0.8
-LATEST_LOOK = 0.02
-"""The first look for a share's results is at this part of the time it should take, or then."""
-
-OPENS_PER_SECOND = 500.0
-FEW_LINKS = 16
-OPENS_PER_SECOND_OF_FEW = 2000.0
-"""A caller waits for the end of each short share, and few agents are no load for a server."""
-
-
-class Allowance:
-    """How many files may be opened: so many a second, after a pause as many at once.
-
-    Attributes
-    ----------
-    next_at : float
-        When the next one may be opened.
-    """
-
-    def __init__(self, now: float) -> None:
-        self.next_at = now
-        self._left = OPENS_PER_SECOND
-        self._counted_at = now
-
-    def allows(self, now: float, links: int) -> bool:
-        """Whether one may be opened now, if there are so many links; counts it."""
-        rate = OPENS_PER_SECOND_OF_FEW if links <= FEW_LINKS else OPENS_PER_SECOND
-        self._left += rate * (now - self._counted_at)
-        self._left = min(self._left, rate)
-        self._counted_at = now
-        if self._left < 1:
-            self.next_at = now + (1 - self._left) / rate
-            return False
-        self._left -= 1
-        return True
 
 
 class _Link:
@@ -76,6 +39,8 @@ class _Link:
         When something of the agent was last read.
     left_by : str
         The reason of its goodbye.
+    to_write : dict of str to Link
+        It stands there, by its key, as soon as there is something to write.
     """
 
     def __init__(self, key: str, element: str, inbox: FileWriter | PipeWriter, now: float) -> None:
@@ -87,6 +52,7 @@ class _Link:
         self.since = now
         self.element = element
         self.host = "a node"
+        self.to_write: dict[str, Any] = {}
         self._inbox = inbox
 
     def meet(self, host: str, job: str | None, now: float) -> None:
@@ -99,6 +65,7 @@ class _Link:
     def send(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
         """Lays a record by for the next `flush`."""
         self._inbox.put(kind, payload, key)
+        self.to_write[self.key] = self
 
     def flush(self) -> None:
         self._inbox.flush()
@@ -114,8 +81,8 @@ class FileLink(_Link):
 
     Attributes
     ----------
-    due : float
-        When to look at the outbox next.
+    looks : Looks
+        When to look at the outbox.
     fd : None
         There is nothing to wait on.
     """
@@ -126,11 +93,14 @@ class FileLink(_Link):
         self,
         run: RunDirectory,
         key: str,
-        longest_sleep: float,
+        agents: int,
         now: float,
         outbox: OutboxReader | None = None,
     ) -> None:
-        """A new element's, or one of an earlier life whose `outbox` has been read so far."""
+        """A new element's, or one of an earlier life whose `outbox` has been read so far.
+
+        `agents`: how many there may be in the run.
+        """
         element = f"{names.ELEMENTS}/{key}"
         inbox = names.inbox(element)
         if outbox is None:
@@ -138,33 +108,16 @@ class FileLink(_Link):
         else:
             writer = FileWriter.resume(run.open_file, inbox, run.mark, run.life)
         super().__init__(key, element, writer, now)
-        self.due = now
+        self.looks = Looks(agents, now)
         self._run = run
-        self._active = now
-        self._longest_sleep = longest_sleep
         self._outbox = outbox or OutboxReader(run.open_file, self.element, run.mark)
         self._removed = self._outbox.part - 1
 
-    def touch(self, now: float) -> None:
-        """Something has happened, or is about to: look often again."""
-        self._active = self.due = now
-
-    def dealt(self, now: float, work: float, is_all: bool) -> None:
-        """A share was sent that is `work` seconds long, maybe all that the agent has.
-
-        Its end is waited for; to look before it costs an open and brings nothing.
-        """
-        self._active = now + min(EARLY * work, LATEST_LOOK)
-        self.due = self._active if is_all else min(self.due, self._active)
-
-    def read(self, now: float, busy: bool, pending: bool) -> list[Record]:
-        """What is new; what is expected decides how soon to look again."""
+    def read(self, now: float) -> list[Record]:
+        """What is new."""
         found = self._outbox.read()
         if found:
-            self._active = self.heard = now
-        longest = IDLE_SLEEP if pending or not busy else self._longest_sleep
-        share = 50 if pending else 10
-        self.due = now + min(max((now - self._active) / share, SHORTEST_SLEEP), longest)
+            self.heard = now
         return found
 
     def read_to_end(self, now: float) -> list[Record]:
@@ -204,9 +157,11 @@ class PipeLink(_Link):
     ----------
     fd : int
         The descriptor to wait on.
+    looks : None
+        There is no need to look.
     """
 
-    due = float("inf")
+    looks = None
 
     def __init__(
         self, run: RunDirectory, key: str, element: str, fds: tuple[int, int], now: float
@@ -225,13 +180,7 @@ class PipeLink(_Link):
     def ended(self) -> bool:
         return self._outbox.ended
 
-    def touch(self, now: float) -> None:
-        """A pipe needs no looking at."""
-
-    def dealt(self, now: float, work: float, is_all: bool) -> None:
-        """A pipe needs no looking at."""
-
-    def read(self, now: float, busy: bool, pending: bool) -> list[Record]:
+    def read(self, now: float) -> list[Record]:
         return self._outbox.read()
 
     def read_to_end(self, now: float) -> list[Record]:

@@ -132,7 +132,7 @@ class Agent:
         If the driver has cancelled the element, it has said `stop` before.
         """
         self._mail.read_driver(now)
-        self._mail.due = now
+        self._mail.looking.due = now
         for record in self._mail.read(now, enough_to_do=False):
             self._take(record)
         if not self._mail.stopped and self._reason is None:
@@ -194,10 +194,10 @@ class Agent:
             self._reason = "orphan"
         elif over := ending.over(now, idle):
             self._reason = over
-        elif not self._held and now - mail.active > self._linger:
+        elif not self._held and now - mail.looking.active > self._linger:
             mail.read_driver(now)
             if mail.driver_writes and not self._driver_silent(now):
-                mail.active = now
+                mail.looking.active = now
             else:
                 self._reason = "idle"
 
@@ -275,7 +275,7 @@ class Agent:
     # -- what goes to the slots
 
     def _has_enough(self) -> bool:
-        return bool(self._todo) and self._all_busy()
+        return self._mail.looking.has_enough(bool(self._todo), self._all_busy())
 
     def _all_busy(self) -> bool:
         """Slots without a worker wait for nothing."""
@@ -355,8 +355,8 @@ class Agent:
             reading += [slot.outcomes for slot in self._slots if slot.pid]
         if mail.pipes is None:
             if not self._has_enough():
-                mail.look_sooner(now)
-            due = min(due, mail.due)
+                mail.looking.look_sooner(now)
+            due = min(due, mail.looking.due)
         else:
             reading.append(mail.pipes[0])
             writing += [mail.pipes[1]] if mail.waiting else []
@@ -380,7 +380,7 @@ class Agent:
 
     def _note(self, outcome: Outcome) -> None:
         held = outcome.held
-        self._mail.active = time.monotonic()
+        self._mail.looking.active = time.monotonic()
         self._early_deaths = 0
         if outcome.void_to:
             why = outcome.why()
@@ -464,7 +464,7 @@ class Agent:
             "oom": self._out_of_memory.again(),
         }
         self._mail.put(records.DEATH, words)
-        self._mail.active = time.monotonic()
+        self._mail.looking.active = time.monotonic()
         self._answered(held, 1)
 
     def _report(self, now: float) -> None:

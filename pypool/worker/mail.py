@@ -1,7 +1,7 @@
-"""The agent's side of its mailboxes: when to look, when to write, what to do if the disk won't.
+"""The agent's side of its mailboxes: what comes, what goes, what to do if the disk won't.
 
 Outcomes are put together and written in groups: at once when the agent has run dry or has other
-news, else a few times a second. What the disk does not take is kept and tried again.
+news, else when `polling` says so. What the disk does not take is kept and tried again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader, OutboxWriter, PipeReader, PipeWriter
 from pypool.rundir.messages import WRITING, pack
+from pypool.worker.polling import Looking, Telling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from pypool.rundir.records import Record
     from pypool.rundir.run import RunDirectory
 
-SHORTEST_SLEEP = 0.0005
-IDLE_AFTER = 60.0
-IDLE_SLEEP = 0.2
-MANY_BYTES = 1 << 20
 LAST_WORD_PATIENCE = 5.0
 HELD_BYTES = 64 << 20
 """With this much waiting for the disk no more outcomes are taken, so workers wait."""
@@ -37,10 +34,8 @@ class Mail:
 
     Attributes
     ----------
-    active : float
-        When something last came or went.
-    due : float
-        When the inbox is to be looked at next.
+    looking : Looking
+        When the inbox is looked at.
     broken : bool
         The other end of a pipe is gone.
     trouble : int
@@ -60,7 +55,8 @@ class Mail:
     ) -> None:
         agents = int(run.info["elements"])
         self.pipes = pipes
-        self.active = self.due = self.driver_seen = now
+        self.driver_seen = now
+        self.looking = Looking(agents, now)
         self.broken = self.stopped = self.driver_writes = False
         self.trouble_since: float | None = None
         self.trouble = 0
@@ -76,9 +72,7 @@ class Mail:
             self._inbox = PipeReader(pipes[0], run.mark)
             self._outbox = PipeWriter(pipes[1], run.mark)
         self._driver = FileReader(run.open_file, names.DRIVER, run.mark)
-        self._longest_sleep = min(max(agents / 500, 0.02), 20.0)
-        self._flush_every = max(0.1, agents / 500) if pipes is None else 0.01
-        self._flushed = now
+        self._telling = Telling(agents, pipes is not None, now)
         self._outcomes: dict[int, list[bytes]] = {}
         self._outcome_bytes = 0
         self._news = False
@@ -87,7 +81,7 @@ class Mail:
 
     def read(self, now: float, enough_to_do: bool) -> list[Record]:
         """What is new in the inbox, if it is time to look."""
-        if self.pipes is None and now < self.due:
+        if self.pipes is None and now < self.looking.due:
             return []
         try:
             found = self._inbox.read()
@@ -104,23 +98,11 @@ class Mail:
                 self.trouble_since = None
                 self.trouble = 0
         if found:
-            self.active = now
+            self.looking.active = now
         if isinstance(self._inbox, PipeReader) and self._inbox.ended:
             self.broken = True
-        self.due = now + self._sleep(now, enough_to_do)
+        self.looking.looked(now, enough_to_do)
         return found
-
-    def _sleep(self, now: float, enough_to_do: bool) -> float:
-        """Short right after activity, then longer; the longest while there is enough to do."""
-        if enough_to_do:
-            return self._longest_sleep
-        if now - self.active > IDLE_AFTER:
-            return max(IDLE_SLEEP, self._longest_sleep)
-        return min(max((now - self.active) / 10, SHORTEST_SLEEP), self._longest_sleep)
-
-    def look_sooner(self, now: float) -> None:
-        """There is not enough to do any more: the longest sleep was for as long as there was."""
-        self.due = min(self.due, now + self._sleep(now, enough_to_do=False))
 
     def read_driver(self, now: float) -> None:
         """Whether the driver lives, is writing a batch, or has stopped."""
@@ -172,14 +154,13 @@ class Mail:
         """Writes if it is worth it."""
         if not (self._outcomes or self._news or self._outbox.waiting):
             return
-        due = now - self._flushed >= self._flush_every
-        if self._news or dry or due or self._outcome_bytes > MANY_BYTES:
+        if self._telling.is_due(now, dry, self._news, self._outcome_bytes):
             self.flush(now)
 
     def flush(self, now: float, sync: bool = False) -> None:
         """Writes all there is, as far as disk or pipe take it."""
         self._put_outcomes()
-        self._flushed = now
+        self._telling.told(now)
         try:
             self._outbox.flush(sync)
         except BrokenPipeError:
@@ -205,7 +186,7 @@ class Mail:
 
     def flush_at(self) -> float:
         """When to try again, or to write the next group."""
-        return self._flushed + self._flush_every if self.waiting else float("inf")
+        return self._telling.at if self.waiting else float("inf")
 
     def _put_outcomes(self) -> None:
         for batch, entries in self._outcomes.items():

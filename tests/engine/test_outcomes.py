@@ -50,7 +50,7 @@ class Reader:
         self.run = RunDirectory.create(str(place), {})
         self.run.make_directory(str(Path(ELEMENT).parent))
         self.run.make_directory(ELEMENT)
-        self.link = FileLink(self.run, "token/0", 1.0, 0.0)
+        self.link = FileLink(self.run, "token/0", 1, 0.0)
         self.link.host = "n1"
         self.outcomes = Outcomes(self.run)
 

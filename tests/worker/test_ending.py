@@ -245,7 +245,7 @@ def test_on_a_full_disk_the_last_word_stands_beside_the_owner(play_files: Play) 
     """Where there is room, because the file is there."""
     player = play_files()
     player.take(records.HELLO)
-    link = FileLink(player.run, ELEMENT.removeprefix(f"{names.ELEMENTS}/"), 1.0, 0.0)
+    link = FileLink(player.run, ELEMENT.removeprefix(f"{names.ELEMENTS}/"), 1, 0.0)
     assert not link.had_no_disk()
     Mail(player.run, ELEMENT, None, 0.0).say_disk(errno.ENOSPC)
     assert link.had_no_disk()

@@ -337,6 +337,15 @@ class Deal:
             if self._roster.is_overdue(agent, now)
         ]
 
+    def expects(self, key: str) -> float:
+        """Seconds that the agent's oldest share should take; 0 if nobody knows."""
+        agent = self.agents.get(key)
+        if agent is None or not agent.shares:
+            return 0.0
+        share = next(iter(agent.shares.values()))
+        seconds = self.estimates.get(share.batch.function) or 0.0
+        return len(share.silent) * seconds / min(agent.slots, share.chunks or 1)
+
     def asks_scheduler(self, now: float) -> bool:
         """Whether the scheduler may know what the disk does not tell."""
         return self._roster.asks_scheduler(self.open_tasks, now)

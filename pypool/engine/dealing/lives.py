@@ -43,7 +43,7 @@ class Lives:
         self._roster.adopted(key, need, now)
         if slots is not None:
             agent = self._roster.plays(key, slots, now)
-            agent.heard -= self._roster.overdue  # the scheduler knows whether it is still there
+            self._roster.is_in_doubt(agent)
             self._rounds.was_heard(agent)
 
     def adopt_batch(self, number: int, count: int, function: str, chunk: int) -> BatchBook:

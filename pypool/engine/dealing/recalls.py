@@ -63,7 +63,8 @@ class Recalls:
         """
         if now < self._hoards_at or self._policy.deals_all:
             return
-        self._hoards_at = now + 20 * self._policy.recall_seconds
+        worth = self._policy.recall_seconds
+        self._hoards_at = now + min(20 * worth, max(worth, 1.0))
         players = len(self._playing)
         for agent in self._playing.values():
             if self._may_ask(agent, now) and hoards(agent, self._estimates, players):

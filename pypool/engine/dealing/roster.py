@@ -62,6 +62,9 @@ class Roster:
         self._actions = actions
         self._let_go = let_go
         self._pending: dict[str, AgentBook] = {}
+        self._fresh_until: dict[str, float] = {}
+        self._late: dict[str, AgentBook] = {}
+        self._nobody_overdue_before = 0.0
         self.needs: Counter[Need] = Counter()
         self.hopeless: list[tuple[Need, str]] = []
         self._early_deaths = 0
@@ -77,8 +80,12 @@ class Roster:
 
     def expected_slots(self, now: float) -> int:
         """Slots that play or will do so at any moment."""
-        fresh = (agent for agent in self._pending.values() if now - agent.heard < FRESH_SECONDS)
-        return self.playing_slots + sum(agent.slots for agent in fresh)
+        while self._fresh_until:  # the oldest stand first
+            key, until = next(iter(self._fresh_until.items()))
+            if now < until:
+                break
+            del self._fresh_until[key]
+        return self.playing_slots + len(self._fresh_until) * self._policy.slots
 
     @property
     def overdue(self) -> float:
@@ -106,6 +113,7 @@ class Roster:
         self._waves += bool(asked_for)
         self.agents.update({book.key: book for book in asked_for})
         self._pending.update({book.key: book for book in asked_for})
+        self._fresh_until.update({book.key: now + FRESH_SECONDS for book in asked_for})
 
     def adopted(self, key: str, need: Need, now: float) -> None:
         """An earlier life has asked for this element."""
@@ -135,6 +143,8 @@ class Roster:
             agent = self.agents[key] = AgentBook(key, self._policy.slots, now)
         self._leaves(agent)
         agent.late = agent.late and slots is None
+        if agent.late:
+            self._late[key] = agent
         agent.slots = slots or agent.slots
         agent.said_hello = True
         agent.lost = False
@@ -154,8 +164,10 @@ class Roster:
 
     def is_late(self, agent: AgentBook) -> None:
         """It begins nothing more: its place will be free, so it is not counted."""
-        if agent.key in self.playing and not agent.late:
-            self._counts(agent, -1)
+        if agent.key in self.playing:
+            if not agent.late:
+                self._counts(agent, -1)
+            self._late[agent.key] = agent
         agent.late = True
 
     def sends_away(self, agent: AgentBook, now: float) -> None:
@@ -166,7 +178,7 @@ class Roster:
     @property
     def late(self) -> list[AgentBook]:
         """Those that are about to leave."""
-        return [agent for agent in self.playing.values() if agent.late]
+        return list(self._late.values())
 
     def lose(self, agent: AgentBook) -> None:
         """It plays no more, but may be heard again."""
@@ -182,6 +194,8 @@ class Roster:
 
     def _leaves(self, agent: AgentBook) -> None:
         self._pending.pop(agent.key, None)
+        self._fresh_until.pop(agent.key, None)
+        self._late.pop(agent.key, None)
         if self.playing.pop(agent.key, None) is not None and not agent.late:
             self._counts(agent, -1)
 
@@ -238,7 +252,16 @@ class Roster:
         """Whether the scheduler may know what the disk does not tell."""
         if self._pending or (self._policy.watches and open_tasks):
             return True
-        return any(self.is_overdue(agent, now) for agent in self.playing.values())
+        if now <= self._nobody_overdue_before:
+            return False
+        first = min((agent.heard for agent in self.playing.values()), default=now)
+        self._nobody_overdue_before = first + self.overdue
+        return now > self._nobody_overdue_before
+
+    def is_in_doubt(self, agent: AgentBook) -> None:
+        """It has said hello to an earlier life: the scheduler knows whether it is still there."""
+        agent.heard -= self.overdue
+        self._nobody_overdue_before = 0.0
 
     def _silent(self, agent: AgentBook, now: float) -> bool:
         return now - agent.heard > self._policy.lease
@@ -299,7 +322,7 @@ class Roster:
             waits = now < self._submit_not_before and (self.playing or self._pending)
             if waits:
                 return
-            there = self.playing_slots + sum(agent.slots for agent in self._pending.values())
+            there = self.playing_slots + len(self._pending) * self._policy.slots
             if larger:
                 there = self._submit_larger(larger, there)
             if there < min(self._policy.processes, open_tasks):

@@ -10,6 +10,10 @@ SHARE_SECONDS = 0.25
 AGENTS_PER_SHARE_SECOND = 200
 """With many agents shares are larger: so many shares a second the dispatcher can deal."""
 
+FEW = 64
+AGENTS_PER_WORTH_SECOND = 500
+"""Of more agents each looks seldom: what is asked back comes so much later."""
+
 HOARD_SHARES = 16
 """Who has more than so many shares' work that has not begun has got it by mistake."""
 
@@ -47,6 +51,11 @@ def share_size(
 def share_seconds(agents: int) -> float:
     """How much work for each slot is dealt at once, if it is known and there is enough."""
     return max(SHARE_SECONDS, agents / AGENTS_PER_SHARE_SECOND)
+
+
+def recall_seconds(agents: int) -> float:
+    """Work for each slot that is worth asking back, if so many agents may play."""
+    return 0.05 if agents <= FEW else max(0.05, agents / AGENTS_PER_WORTH_SECOND)
 
 
 def unbegun_seconds(agent: AgentBook, estimates: Estimates) -> float:

@@ -86,7 +86,6 @@ class ClusterElements:
         self._grace: Pending[float] | None = None
         self._grace_at: float | None = None
         self._began = time.monotonic()
-        self._longest_sleep = min(max(options.elements / 500, 0.02), 20.0)
 
     # -- asking for elements
 
@@ -112,7 +111,7 @@ class ClusterElements:
             self._run.make_file(names.inbox(element))
             self._run.make_file(names.outbox(element, 1))
             key = submission.key(index)
-            submission.links[index] = FileLink(self._run, key, self._longest_sleep, now)
+            submission.links[index] = FileLink(self._run, key, self._options.elements, now)
         submission.asking = self._ask(submission)
         self._submissions[token] = submission
         return list(submission.links.values())
@@ -136,7 +135,7 @@ class ClusterElements:
         submission = Submission(token, size, size, None, old.need)
         submission.over = set(range(size)) - set(outboxes)
         submission.links = {
-            index: FileLink(self._run, submission.key(index), self._longest_sleep, now, outbox)
+            index: FileLink(self._run, submission.key(index), self._options.elements, now, outbox)
             for index, outbox in outboxes.items()
         }
         if old.job is not None:

@@ -1,0 +1,142 @@
+"""When an agent's outbox is looked at, and how many files a second are opened for it.
+
+No clock is read and no file is opened here: the simulation of thousands of agents plays by the
+very same rules. A few agents are looked at often, for callers wait for the end of each short
+share. Of many each is looked at when results should be there; what they hold lasts until then.
+"""
+
+from pypool.worker.polling import FEW, LOOKS_TO_LONGEST, SHORTEST_SLEEP, longest_sleep
+
+__all__ = ["FEW", "Allowance", "Looks"]
+
+IDLE_SLEEP = 1.0
+
+EARLY = 0.8
+LATEST_LOOK = 0.02
+"""The first look for a share's results is at this part of the time it should take, or then."""
+
+OPENS_PER_SECOND = 500.0
+FEW_LINKS = 16
+OPENS_PER_SECOND_OF_FEW = 2000.0
+"""A caller waits for the end of each short share, and few agents are no load for a server."""
+
+LOOKS_PER_SECOND = 250.0
+"""Of many agents so many are looked at each second, at least: the rest is for what is due."""
+
+
+class Allowance:
+    """How many files may be opened: so many a second, after a pause as many at once.
+
+    Attributes
+    ----------
+    next_at : float
+        When the next one may be opened.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.next_at = now
+        self._left = OPENS_PER_SECOND
+        self._counted_at = now
+
+    def allows(self, now: float, links: int) -> bool:
+        """Whether one may be opened now, if there are so many links; counts it."""
+        rate = self._count(now, links)
+        if self._left < 1:
+            self.next_at = now + (1 - self._left) / rate
+            return False
+        self._left -= 1
+        return True
+
+    def wrote(self, now: float, links: int) -> None:
+        """A file was opened that had to be: others wait for it, if there are many."""
+        if links > FEW:
+            self._count(now, links)
+            self._left -= 1
+
+    def _count(self, now: float, links: int) -> float:
+        """What may be opened by now; gives how much more it is each second."""
+        rate = OPENS_PER_SECOND_OF_FEW if links <= FEW_LINKS else OPENS_PER_SECOND
+        self._left += rate * (now - self._counted_at)
+        self._left = min(self._left, rate)
+        self._counted_at = now
+        return rate
+
+
+class Looks:
+    """When one agent's outbox is looked at.
+
+    Parameters
+    ----------
+    agents : int
+        How many there may be in the run.
+
+    Attributes
+    ----------
+    due : float
+        When to look next.
+    """
+
+    __slots__ = ("_active", "_few", "_longest", "_shortest", "due")
+
+    def __init__(self, agents: int, now: float) -> None:
+        self.due = self._active = now
+        self._few = agents <= FEW
+        self._longest = longest_sleep(agents)
+        self._shortest = SHORTEST_SLEEP
+        if not self._few:
+            self._shortest = self._longest / LOOKS_TO_LONGEST
+            self._longest = agents / LOOKS_PER_SECOND
+
+    def touch(self, now: float) -> None:
+        """Something has happened, or is about to: look often again."""
+        self._active = self.due = now
+
+    def asked(self, now: float) -> None:
+        """The agent was asked for something: it answers once it has looked at its inbox."""
+        if self._few:
+            self.touch(now)
+        else:
+            self._active = now
+            self.due = min(self.due, now + self._shortest)
+
+    def dealt(self, now: float, work: float, is_all: bool) -> None:
+        """A share was sent that is `work` seconds long, maybe all that the agent has.
+
+        Its end is waited for; to look before it costs an open and brings nothing.
+        """
+        if self._few:
+            self._active = now + min(EARLY * work, LATEST_LOOK)
+            self.due = self._active if is_all else min(self.due, self._active)
+        elif is_all:
+            self._active = now
+            self.due = now + min(max(work, self._shortest), self._longest)
+
+    def looked(
+        self, now: float, found: bool, busy: bool, awaited: int, expected: float = 0.0
+    ) -> None:
+        """It has been looked at; what is expected decides how soon to look again.
+
+        Parameters
+        ----------
+        found : bool
+            There was something.
+        busy : bool
+            The agent works, or is to begin.
+        awaited : int
+            It has not said hello, nor have so many in all; else 0.
+        expected : float
+            Seconds that the agent's oldest share should take from now on; 0 if nobody knows.
+        """
+        if found:
+            self._active = now
+        silence = now - self._active
+        if self._few or awaited:
+            longest = IDLE_SLEEP if awaited or not busy else self._longest
+            if not self._few:
+                longest = max(longest, awaited / LOOKS_PER_SECOND)
+            self.due = now + min(max(silence / (50 if awaited else 10), SHORTEST_SLEEP), longest)
+        elif not busy:
+            self.due = now + max(self._longest, IDLE_SLEEP)
+        else:
+            sleep = (expected or silence) if found else max(expected / 2, silence / 2)
+            self.due = now + min(max(sleep, self._shortest), self._longest)

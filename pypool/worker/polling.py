@@ -1,0 +1,131 @@
+"""When an agent looks at its inbox, and when it writes down what it has done.
+
+No clock is read and no file is opened here: the simulation of thousands of agents plays by the
+very same rules. Up to `FEW` agents look often, for callers wait for the end of each short share.
+More of them share what a file server bears: none looks for work while all its slots are busy,
+oftener than it has to look for a request; who has nothing to do looks soon, then after twice the
+time, and twice that.
+"""
+
+from __future__ import annotations
+
+FEW = 64
+"""Up to so many agents are no load for a file server."""
+
+SHORTEST_SLEEP = 0.0005
+IDLE_AFTER = 60.0
+IDLE_SLEEP = 0.2
+MANY_BYTES = 1 << 20
+
+AGENTS_PER_SECOND = 500
+"""So many agents look each second, at least, when none expects anything."""
+
+LOOKS_TO_LONGEST = 32
+"""Of many agents the shortest sleep is the longest one over this."""
+
+PIPE_SECONDS = 0.01
+FILE_SECONDS = 0.1
+"""What was done is told after so long at the latest, by a few agents."""
+
+
+def longest_sleep(agents: int) -> float:
+    """Seconds between two looks when nothing is expected."""
+    return min(max(agents / AGENTS_PER_SECOND, 0.02), 20.0)
+
+
+class Looking:
+    """When the inbox is looked at.
+
+    Parameters
+    ----------
+    agents : int
+        How many there may be in the run.
+
+    Attributes
+    ----------
+    active : float
+        When something last came or went.
+    due : float
+        When to look next.
+    longest : float
+        The longest sleep while something may come.
+    """
+
+    __slots__ = ("_few", "_shortest", "active", "due", "longest")
+
+    def __init__(self, agents: int, now: float) -> None:
+        self.active = self.due = now
+        self.longest = longest_sleep(agents)
+        self._few = agents <= FEW
+        self._shortest = SHORTEST_SLEEP if self._few else self.longest / LOOKS_TO_LONGEST
+
+    def has_enough(self, waiting: bool, all_busy: bool) -> bool:
+        """Whether nothing is needed: all slots are busy, and of a few agents' work is waiting.
+
+        A few look for the next share before the last one is over. Many hold so much that it comes
+        in time as a rule, and look when it is over.
+        """
+        return all_busy and (waiting or not self._few)
+
+    def sleep(self, silence: float, enough: bool) -> float:
+        """Short right after activity, then longer; the longest while there is enough to do."""
+        if enough:
+            return self.longest
+        if silence > IDLE_AFTER:
+            return max(IDLE_SLEEP, self.longest)
+        part = silence / 10 if self._few else silence
+        return min(max(part, self._shortest), self.longest)
+
+    def looked(self, now: float, enough: bool) -> None:
+        """It has been looked at."""
+        self.due = now + self.sleep(now - self.active, enough)
+
+    def look_sooner(self, now: float) -> None:
+        """There is not enough to do any more: the longest sleep was for as long as there was."""
+        self.due = min(self.due, now + self.sleep(now - self.active, enough=False))
+
+
+class Telling:
+    """When what was done is written.
+
+    Parameters
+    ----------
+    agents : int
+        How many there may be in the run.
+    by_pipe : bool
+        It costs no file server anything.
+
+    Attributes
+    ----------
+    every : float
+        Seconds after which it is told at the latest.
+    """
+
+    __slots__ = ("_told", "every")
+
+    def __init__(self, agents: int, by_pipe: bool, now: float) -> None:
+        self.every = PIPE_SECONDS if by_pipe else max(FILE_SECONDS, agents / AGENTS_PER_SECOND)
+        self._told = now
+
+    def is_due(self, now: float, dry: bool, news: bool, size: int) -> bool:
+        """Whether to write now what there is.
+
+        Parameters
+        ----------
+        dry : bool
+            A slot has nothing to do.
+        news : bool
+            There is more to tell than outcomes.
+        size : int
+            Bytes of outcomes.
+        """
+        return news or dry or now - self._told >= self.every or size > MANY_BYTES
+
+    def told(self, now: float) -> None:
+        """It has been written, or was tried."""
+        self._told = now
+
+    @property
+    def at(self) -> float:
+        """When the next group is written, or the last one tried again."""
+        return self._told + self.every
