@@ -4,7 +4,7 @@ Each agent has slots that take the lowest tasks of its shares one by one, tells 
 when it runs dry and else every 0.1 s, and hears and is heard after a delay. The yardstick is
 first-come-first-served without any overhead: each free slot takes the next task of the list.
 
-    python -m bench.simulate --agents 4 64 --latency nfs
+    python -m bench.simulation.dealing --agents 4 64 --latency nfs
 """
 
 import argparse

@@ -12,9 +12,10 @@ from random import Random
 from bench.simulation.dealing import first_come_first_served, stretches
 from bench.simulation.disks import Disk, Kind
 from bench.simulation.players import Asked, Player, Told
+from pypool.engine import polling
 from pypool.engine.dealing.deal import Action, AskBack, Deal, DealShare, Policy
 from pypool.engine.dealing.sizes import recall_seconds
-from pypool.engine.polling import FEW, Allowance, Looks
+from pypool.engine.polling import Allowance, Looks
 from pypool.engine.post import HANDS
 from pypool.rundir.messages import beat_seconds
 
@@ -31,8 +32,9 @@ class Outcome:
     makespan, ideal : float
         Seconds until the driver knew the last result; until the last task ended, if each slot
         had taken the next one without any delay from its agent's hello on.
-    idle : float
-        The part of all slots' time, from hello to the end, in which they had no task.
+    idle, ideal_idle : float
+        The part of all slots' time, from hello to the end, in which they had no task; the same
+        for first-come-first-served.
     opens, opens_of_driver : float
         Files opened a second from the moment when all had said hello until nothing was left to
         deal, or in the whole time if it never came to that.
@@ -43,6 +45,7 @@ class Outcome:
     makespan: float
     ideal: float
     idle: float
+    ideal_idle: float
     opens: float
     opens_of_driver: float
     most_opens: float
@@ -87,7 +90,9 @@ class Pool:
         self._hellos = hellos
         self._slots = slots
         self._looks = {key: Looks(agents, 0.0) for key in self.players}
-        self._hands = HANDS if agents > FEW else 1
+        self._many = agents > polling.FEW
+        self._hands = HANDS if self._many else 1
+        self._to_write: dict[str, list[Asked]] = {}
         self._allowance = Allowance(0.0)
         self._heap: list[tuple[float, str]] = [(0.0, key) for key in self.players]
         self._left = len(tasks)
@@ -104,16 +109,19 @@ class Pool:
                 beat_at = now + DRIVER_BEAT
                 self.disk.open("driver", now)
             later = self._read(now)
-            actions = self.deal.decide(now)
-            later = self._act(actions, later)
-            due = max(self._heap[0][0], self._allowance.next_at)
+            self._act(self.deal.decide(now), now)
+            later = self._write(later)
+            due = now if self._to_write else self._heap[0][0]
+            due = max(due, self._allowance.next_at)
             now = max(later, min(due, now + LONGEST_ROUND), now + 1e-5)
         return self._outcome(now)
 
     # -- the driver's side
 
     def _read(self, now: float) -> float:
-        """Looks at what is due; gives when it has done so."""
+        """Looks at what is due, if nothing is to be written; gives when it has done so."""
+        if self._to_write:
+            return now
         count = 0
         took = longest = 0.0
         while self._heap[0][0] <= now:
@@ -129,8 +137,6 @@ class Pool:
             took += seconds
             longest = max(longest, seconds)
             self._look(key, looks, now + seconds)
-            if took / self._hands > LONGEST_ROUND:
-                break
         return now + max(took / self._hands, longest)
 
     def _look(self, key: str, looks: Looks, now: float) -> None:
@@ -143,9 +149,8 @@ class Pool:
             found = True
             self._take(key, player.outbox.popleft(), now)
         awaited = len(self.deal.awaited) if agent.pending else 0
-        busy = busy if len(self.players) <= FEW else bool(agent.shares) or agent.pending
         looks.looked(now, found, busy, awaited, self.deal.expects(key))
-        heappush(self._heap, (looks.due, key))
+        self._plan(key)
 
     def _take(self, key: str, told: Told, now: float) -> None:
         if told.kind == "hello":
@@ -162,40 +167,48 @@ class Pool:
         else:
             self.deal.beat(key, told.number, told.shares, now)
 
-    def _act(self, actions: list[Action], now: float) -> float:
-        """Writes; gives when that is done. What is for one agent is written at once."""
-        took = longest = 0.0
-        written: dict[str, float] = {}
+    def _act(self, actions: list[Action], now: float) -> None:
+        """Lays by what is to be written."""
         for action in actions:
-            if not isinstance(action, DealShare | AskBack):
-                continue
-            key = action.agent
-            if key not in written:
-                seconds = self.disk.open("driver", now)
-                took += seconds
-                longest = max(longest, seconds)
-                self._allowance.wrote(now, len(self.players))
-                written[key] = now + took / self._hands + self.disk.delay()
-            looks = self._looks[key]
             if isinstance(action, DealShare):
-                self._deal_to(key, action, written[key], now)
-            else:
+                self._deal_to(action, now)
+            elif isinstance(action, AskBack):
                 self.asked_back += 1
-                self.players[key].inbox.append(Asked(written[key], action.number))
-                looks.asked(now)
-            heappush(self._heap, (looks.due, key))
-        return now + max(took / self._hands, longest)
+                self._send(action.agent, Asked(0.0, action.number))
+                self._looks[action.agent].asked(now)
+                self._plan(action.agent)
 
-    def _deal_to(self, key: str, action: DealShare, seen_at: float, now: float) -> None:
+    def _deal_to(self, action: DealShare, now: float) -> None:
         self.shares += 1
-        count = action.last - action.first
+        key, count = action.agent, action.last - action.first
         self._to_deal -= count
         if not self._to_deal:
             self._all_dealt = now
-        self.players[key].inbox.append(Asked(seen_at, action.number, action.first, action.last))
+        self._send(key, Asked(0.0, action.number, action.first, action.last))
         book = self.deal.agents[key]
         work = action.seconds * count / book.slots
         self._looks[key].dealt(now, work, is_all=len(book.shares) == 1)
+        self._plan(key)
+
+    def _send(self, key: str, asked: Asked) -> None:
+        self._to_write.setdefault(key, []).append(asked)
+
+    def _plan(self, key: str) -> None:
+        heappush(self._heap, (self._looks[key].due, key))
+
+    def _write(self, now: float) -> float:
+        """Writes what may be written; gives when that is done."""
+        took = longest = 0.0
+        for key in list(self._to_write):
+            if self._many and not self._allowance.allows(now, len(self.players)):
+                break
+            seconds = self.disk.open("driver", now)
+            took += seconds
+            longest = max(longest, seconds)
+            seen_at = now + max(took / self._hands, seconds) + self.disk.delay()
+            for asked in self._to_write.pop(key):
+                self.players[key].inbox.append(asked._replace(seen_at=seen_at))
+        return now + max(took / self._hands, longest)
 
     # -- what came of it
 
@@ -204,7 +217,7 @@ class Pool:
             player.catch_up(end)
         free_at = [hello for hello in self._hellos for _ in range(self._slots)]
         ideal = first_come_first_served(self.tasks, free_at)
-        there = sum(max(end - hello, 0.0) for hello in free_at)
+        work = sum(self.tasks)
         first, last = int(self._all_there) + 1, int(self._all_dealt)
         if self._all_there < 0 or last - first < 10:
             first, last = 0, int(end) + 1
@@ -214,7 +227,8 @@ class Pool:
         return Outcome(
             makespan=end,
             ideal=ideal,
-            idle=1 - sum(self.tasks) / there,
+            idle=1 - work / _time_of(free_at, end),
+            ideal_idle=1 - work / _time_of(free_at, ideal),
             opens=of_driver + sum(agents[second] for second in span) / len(span),
             opens_of_driver=of_driver,
             most_opens=max(
@@ -224,3 +238,8 @@ class Pool:
             shares=self.shares,
             asked_back=self.asked_back,
         )
+
+
+def _time_of(free_at: list[float], end: float) -> float:
+    """Of all slots, from their agents' hellos to the end."""
+    return sum(max(end - hello, 0.0) for hello in free_at)

@@ -32,6 +32,7 @@ from pypool.engine.journal import Journal
 from pypool.engine.links import FileLink, Link
 from pypool.engine.outcomes import Outcomes, lost
 from pypool.engine.patience import Patience
+from pypool.engine.polling import FEW
 from pypool.engine.post import Post
 from pypool.engine.progress import Progress
 from pypool.engine.runs.named import COMPLETE, DONE, Opened
@@ -267,7 +268,7 @@ class Dispatcher:
 
     def _round(self, now: float) -> None:
         self._take_requests()
-        if now - self._last_round > GAP:  # we were stopped: nobody is judged unread
+        if now - self._last_round > self._longest_round:  # we were stopped: nobody is judged unread
             for link in self._post:
                 self._read_to_end(link, now)
             now = time.monotonic()  # that may have taken as long
@@ -283,6 +284,11 @@ class Dispatcher:
         self._progress.tell_if_due(self._deal, now)
         self._journal.flush_if_due(now)
         self._sleep(now)
+
+    @property
+    def _longest_round(self) -> float:
+        """It takes its time to read or write the files of many agents."""
+        return GAP if len(self._post) <= FEW else max(GAP, self._deal.policy.lease / 4)
 
     def _sleep(self, now: float) -> None:
         """Until something comes through a pipe, or a mailbox is due."""
@@ -578,8 +584,11 @@ class Dispatcher:
         self._take_requests()
         for action in [*self._deal.decide(now), *self._deal.leave(now)]:
             self._act(action, now)
-        for link in self._post:
-            self._try(link.flush)
+        self._say_last_words()
+
+    def _say_last_words(self) -> None:
+        for error in self._post.last_words():
+            log.warning("at the end of %s: %s", self._run.path, error)
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
@@ -590,7 +599,7 @@ class Dispatcher:
     def _say_stop(self) -> None:
         for link in self._post:
             link.send(records.STOP)
-            self._try(link.flush)
+        self._say_last_words()
         self._driver.put(records.STOP)
         self._driver.flush()
 

@@ -40,26 +40,15 @@ class Allowance:
 
     def allows(self, now: float, links: int) -> bool:
         """Whether one may be opened now, if there are so many links; counts it."""
-        rate = self._count(now, links)
+        rate = OPENS_PER_SECOND_OF_FEW if links <= FEW_LINKS else OPENS_PER_SECOND
+        self._left += rate * (now - self._counted_at)
+        self._left = min(self._left, rate)
+        self._counted_at = now
         if self._left < 1:
             self.next_at = now + (1 - self._left) / rate
             return False
         self._left -= 1
         return True
-
-    def wrote(self, now: float, links: int) -> None:
-        """A file was opened that had to be: others wait for it, if there are many."""
-        if links > FEW:
-            self._count(now, links)
-            self._left -= 1
-
-    def _count(self, now: float, links: int) -> float:
-        """What may be opened by now; gives how much more it is each second."""
-        rate = OPENS_PER_SECOND_OF_FEW if links <= FEW_LINKS else OPENS_PER_SECOND
-        self._left += rate * (now - self._counted_at)
-        self._left = min(self._left, rate)
-        self._counted_at = now
-        return rate
 
 
 class Looks:

@@ -5,14 +5,17 @@ due come from a heap, those to be written to have said so. Many files are opened
 at once, for each takes its time on a busy file server; but no thread does more than that.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
+from typing import TypeVar
 
 from pypool.engine.hands import Hands
 from pypool.engine.links import FileLink, Link, PipeLink
 from pypool.engine.polling import FEW, Allowance
 from pypool.rundir.records import Record
+
+T = TypeVar("T")
 
 HANDS = 8
 """Files of many agents that are opened at the same time."""
@@ -76,18 +79,19 @@ class Post:
     # -- reading
 
     def due(self, now: float) -> Iterator[tuple[Link, list[Record]]]:
-        """What is new, from those that are due, but no more than a server should bear."""
+        """What is new, from those that are due, but no more than a server should bear.
+
+        Nothing, if many files have to be written first: agents wait for that.
+        """
         while links := self._take_due(now):
-            if len(links) == 1 or len(self._links) <= FEW:
-                for link in links:
-                    yield link, link.read(now)
-            else:
-                yield from self._read_at_once(links, now)
+            yield from zip(links, self._all(lambda link: link.read(now), links), strict=True)
         for pipe in list(self._pipes.values()):
             yield pipe, pipe.read(now)
 
     def _take_due(self, now: float) -> list[FileLink]:
-        most = AT_ONCE if len(self._links) > FEW else 1
+        most = 1
+        if len(self._links) > FEW:
+            most = 0 if self._to_write else AT_ONCE
         found: list[FileLink] = []
         while len(found) < most and self._first_due() <= now:
             if not self.allowance.allows(now, len(self._links)):
@@ -104,17 +108,11 @@ class Post:
             heappop(self._heap)
         return float("inf")
 
-    def _read_at_once(
-        self, links: list[FileLink], now: float
-    ) -> Iterator[tuple[Link, list[Record]]]:
-        if self._hands is None:
-            self._hands = Hands(HANDS)
-        yield from zip(links, self._hands.all(lambda link: link.read(now), links), strict=True)
-
     @property
     def next_at(self) -> float:
-        """When the next one may be read."""
-        return max(self._first_due(), self.allowance.next_at)
+        """When the next one may be read, or written."""
+        due = 0.0 if self._to_write and len(self._links) > FEW else self._first_due()
+        return max(due, self.allowance.next_at)
 
     def pipes(self) -> list[PipeLink]:
         """Those to be waited on."""
@@ -123,20 +121,42 @@ class Post:
     # -- writing
 
     def write(self, now: float) -> None:
-        """Brings on its way what was laid by."""
-        links = list(self._to_write.values())
-        for _ in links:
-            self.allowance.wrote(now, len(self._links))
-        if len(links) == 1 or len(self._links) <= FEW:
-            for link in links:
-                link.flush()
-        elif links:
-            if self._hands is None:
-                self._hands = Hands(HANDS)
-            self._hands.all(lambda link: link.flush(), links)
+        """Brings on its way what was laid by; to many agents no faster than a server bears."""
+        links = self._take_to_write(now)
         for link in links:
-            if not link.waiting:  # a pipe may not take it all
-                self._to_write.pop(link.key, None)
+            self._to_write.pop(link.key, None)
+        self._all(lambda link: link.flush(), links)
+        for link in links:
+            if link.waiting:  # a pipe may not take it all
+                self._to_write[link.key] = link
+
+    def _take_to_write(self, now: float) -> list[Link]:
+        links = list(self._to_write.values())
+        if len(self._links) <= FEW:
+            return links
+        return [link for link in links if self.allowance.allows(now, len(self._links))]
+
+    def last_words(self) -> list[Exception]:
+        """Brings everything on its way that can be, however many there are; gives what failed."""
+
+        def tried(link: Link) -> Exception | None:
+            try:
+                link.flush()
+            except Exception as error:
+                return error
+            return None
+
+        links = list(self._to_write.values())
+        self._to_write.clear()
+        return [error for error in self._all(tried, links) if error is not None]
+
+    def _all(self, what: Callable[[Link], T], links: Sequence[Link]) -> list[T]:
+        """Does it with each of them, of many with several at the same time."""
+        if len(links) < 2 or len(self._links) <= FEW:
+            return [what(link) for link in links]
+        if self._hands is None:
+            self._hands = Hands(HANDS)
+        return self._hands.all(what, links)
 
     def close(self) -> None:
         """Nothing is read any more."""
