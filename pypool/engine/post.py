@@ -96,7 +96,9 @@ class Post:
         while len(found) < most and self._first_due() <= now:
             if not self.allowance.allows(now, len(self._links)):
                 break
-            found.append(heappop(self._heap)[2])
+            link = heappop(self._heap)[2]
+            link.looks.due = float("inf")  # until it has been looked at: it may stand there twice
+            found.append(link)
         return found
 
     def _first_due(self) -> float:
