@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bench.simulation.disks import Disk
 from pypool.rundir.messages import beat_seconds
-from pypool.worker.polling import Looking, Telling
+from pypool.worker.polling import IDLE_AFTER, Looking, Telling
 
 BYTES = 60
 """Of the outcome of a task without a result to speak of."""
@@ -130,6 +130,8 @@ class Player:
         enough = self._has_enough()
         every = self._looking.sleep(now - self._looking.active, enough)
         settled = enough or every >= self._looking.longest
+        if not enough and now - self._looking.active <= IDLE_AFTER:
+            until = min(until, self._looking.active + IDLE_AFTER)
         count = int((until - now) / every) if settled and until > now + every else 1
         if count > 1:
             self._disk.open_often("agents", now, count, every)

@@ -12,12 +12,18 @@ class Estimates:
 
     One history for all functions was seen to double the makespan of long tasks after a run of
     no-ops.
+
+    Attributes
+    ----------
+    functions : int
+        How often a function became known.
     """
 
     REMEMBERED = 64
     FUNCTIONS = 1000
 
     def __init__(self) -> None:
+        self.functions = 0
         self._seconds: dict[str, deque[float]] = {}
         self._medians: dict[str, float] = {}
 
@@ -26,6 +32,7 @@ class Estimates:
             oldest = next(iter(self._seconds))
             del self._seconds[oldest]
             self._medians.pop(oldest, None)
+        self.functions += function not in self._seconds
         history = self._seconds.setdefault(function, deque(maxlen=self.REMEMBERED))
         history.extend(seconds[:: max(1, len(seconds) // 16)])
         self._medians.pop(function, None)

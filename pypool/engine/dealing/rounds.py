@@ -54,11 +54,14 @@ class Rounds:
         self._actions = actions
         self._waiting: set[int] = set()
         self._hungry: dict[str, AgentBook] = {}
+        self._at_a_loss: dict[str, AgentBook] = {}
+        self._functions_known = 0
         self.share_number = 0
 
     def has_waiting(self, book: BatchBook) -> None:
         """The batch may have tasks that can be dealt."""
         self._waiting.add(book.number)
+        self._reconsider()
 
     def was_heard(self, agent: AgentBook) -> None:
         """The agent may take more now."""
@@ -66,6 +69,12 @@ class Rounds:
 
     def forget(self, agent: AgentBook) -> None:
         self._hungry.pop(agent.key, None)
+        self._at_a_loss.pop(agent.key, None)
+
+    def _reconsider(self) -> None:
+        """Those for whom nothing was in reserve may get something now."""
+        self._hungry.update(self._at_a_loss)
+        self._at_a_loss.clear()
 
     def dry(self, now: float) -> int:
         """Agents with idle slots, if there is nothing that they could be dealt."""
@@ -76,6 +85,9 @@ class Rounds:
     def deal_out(self, now: float) -> None:
         """First to everybody who has idle slots, then one share more in hand."""
         waiting = self._waiting_batches()
+        if self._functions_known != self._estimates.functions:
+            self._functions_known = self._estimates.functions
+            self._reconsider()
         if not waiting or not self._hungry:
             return
         able = self._able_agents(now)
@@ -183,6 +195,8 @@ class Rounds:
             return ceil(fair / batch.chunk) * batch.chunk
         seconds = self._estimates.get(batch.function)
         if seconds is None and not agent.idle_slots:
+            self._at_a_loss[agent.key] = agent  # not looked at each time until that is known
+            self._hungry.pop(agent.key, None)
             return 0
         players = len(self._roster.playing)
         return share_size(batch, seconds, agent, parts[batch.number], players)
