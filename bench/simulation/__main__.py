@@ -1,8 +1,8 @@
 """Pools of many agents, simulated.
 
-    python -m bench.simulation --agents 10 1000 --tasks 100000 --disk nfs
-    python -m bench.simulation --json build/scale.json --figures docs/explanation/figures
-    python -m bench.simulation.dealing
+python -m bench.simulation --agents 10 1000 --tasks 100000 --disk nfs
+python -m bench.simulation --json build/scale.json --figures docs/explanation/figures
+python -m bench.simulation.dealing
 """
 
 import argparse

@@ -15,8 +15,8 @@ from bench.simulation.players import Asked, Player, Told
 from pypool.engine import polling
 from pypool.engine.dealing.deal import Action, AskBack, Deal, DealShare, Policy
 from pypool.engine.dealing.sizes import recall_seconds
+from pypool.engine.hands import HANDS
 from pypool.engine.polling import Allowance, Looks
-from pypool.engine.post import HANDS
 from pypool.rundir.messages import beat_seconds
 
 LONGEST_ROUND = 0.25

@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+HANDS = 8
+"""Files of many agents that are opened at the same time."""
+
 
 class Hands:
     """So many threads."""

@@ -5,6 +5,7 @@ very same rules. A few agents are looked at often, for callers wait for the end 
 share. Of many each is looked at when results should be there; what they hold lasts until then.
 """
 
+from pypool.rundir.messages import beat_seconds
 from pypool.worker.polling import FEW, LOOKS_TO_LONGEST, SHORTEST_SLEEP, longest_sleep
 
 __all__ = ["FEW", "Allowance", "Looks"]
@@ -65,16 +66,18 @@ class Looks:
         When to look next.
     """
 
-    __slots__ = ("_active", "_few", "_longest", "_shortest", "due")
+    __slots__ = ("_active", "_few", "_idle", "_longest", "_looked_at", "_shortest", "due")
 
     def __init__(self, agents: int, now: float) -> None:
-        self.due = self._active = now
+        self.due = self._active = self._looked_at = now
         self._few = agents <= FEW
+        self._idle = IDLE_SLEEP
         self._longest = longest_sleep(agents)
         self._shortest = SHORTEST_SLEEP
         if not self._few:
             self._shortest = self._longest / LOOKS_TO_LONGEST
-            self._longest = agents / LOOKS_PER_SECOND
+            self._longest = max(agents / LOOKS_PER_SECOND, IDLE_SLEEP)
+            self._idle = max(self._longest, beat_seconds(agents))
 
     def touch(self, now: float) -> None:
         """Something has happened, or is about to: look often again."""
@@ -98,6 +101,8 @@ class Looks:
             self.due = self._active if is_all else min(self.due, self._active)
         elif is_all:
             self._active = now
+            if now - self._looked_at > IDLE_SLEEP:
+                work = 0.0  # it may have said goodbye meanwhile
             self.due = now + min(max(work, self._shortest), self._longest)
 
     def looked(
@@ -116,16 +121,17 @@ class Looks:
         expected : float
             Seconds that the agent's oldest share should take from now on; 0 if nobody knows.
         """
+        self._looked_at = now
         if found:
             self._active = now
         silence = now - self._active
         if self._few or awaited:
-            longest = IDLE_SLEEP if awaited or not busy else self._longest
+            longest = self._idle if awaited or not busy else self._longest
             if not self._few:
-                longest = max(longest, awaited / LOOKS_PER_SECOND)
+                longest = max(IDLE_SLEEP, awaited / LOOKS_PER_SECOND)
             self.due = now + min(max(silence / (50 if awaited else 10), SHORTEST_SLEEP), longest)
         elif not busy:
-            self.due = now + max(self._longest, IDLE_SLEEP)
+            self.due = now + self._idle
         else:
             sleep = (expected or silence) if found else max(expected / 2, silence / 2)
             self.due = now + min(max(sleep, self._shortest), self._longest)

@@ -10,15 +10,12 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TypeVar
 
-from pypool.engine.hands import Hands
+from pypool.engine.hands import HANDS, Hands
 from pypool.engine.links import FileLink, Link, PipeLink
 from pypool.engine.polling import FEW, Allowance
 from pypool.rundir.records import Record
 
 T = TypeVar("T")
-
-HANDS = 8
-"""Files of many agents that are opened at the same time."""
 
 AT_ONCE = 64
 """Links that are read before what they say is taken in."""

@@ -1,4 +1,4 @@
-"""The simulation of pools: it plays to the end, alike each time, and counts what it does not play."""
+"""The simulation of pools plays to the end, alike each time, and counts what it does not play."""
 
 from dataclasses import replace
 from random import Random

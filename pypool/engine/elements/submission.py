@@ -22,8 +22,10 @@ from pypool.engine.elements.looks import Looks
 from pypool.engine.elements.news import Ended, Grace, Listed, News, Refused, Shrunk
 from pypool.engine.elements.waiting import Waiting
 from pypool.engine.elements.watch import OVERDUE_BEATS, Watch
+from pypool.engine.hands import HANDS, Hands
 from pypool.engine.journal import Journal
 from pypool.engine.links import FileLink, Link
+from pypool.engine.polling import FEW
 from pypool.engine.runs.recovery import OldSubmission
 from pypool.errors import PoolError, SubmitError
 from pypool.options import Options
@@ -105,16 +107,32 @@ class ClusterElements:
         token = names.token(self._run.life, os.urandom(4).hex())
         self._run.make_directory(f"{names.ELEMENTS}/{token}")
         submission = Submission(token, elements, elements, None, need)
+        self._make_places(token, elements)
         for index in range(elements):
-            element = names.element(token, index)
-            self._run.make_directory(element)
-            self._run.make_file(names.inbox(element))
-            self._run.make_file(names.outbox(element, 1))
             key = submission.key(index)
             submission.links[index] = FileLink(self._run, key, self._options.elements, now)
         submission.asking = self._ask(submission)
         self._submissions[token] = submission
         return list(submission.links.values())
+
+    def _make_places(self, token: str, elements: int) -> None:
+        """All their files, of many elements several at the same time: each takes three calls."""
+
+        def make(index: int) -> None:
+            element = names.element(token, index)
+            self._run.make_directory(element)
+            self._run.make_file(names.inbox(element))
+            self._run.make_file(names.outbox(element, 1))
+
+        if elements <= FEW:
+            for index in range(elements):
+                make(index)
+            return
+        hands = Hands(HANDS)
+        try:
+            hands.all(make, range(elements))
+        finally:
+            hands.close()
 
     def _ask(self, submission: Submission) -> Asking:
         token, elements, need = submission.token, submission.elements, submission.need
