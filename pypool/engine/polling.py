@@ -76,7 +76,7 @@ class Looks:
         self._shortest = SHORTEST_SLEEP
         if not self._few:
             self._shortest = self._longest / LOOKS_TO_LONGEST
-            self._longest = max(agents / LOOKS_PER_SECOND, IDLE_SLEEP)
+            self._longest = agents / LOOKS_PER_SECOND
             self._idle = max(self._longest, beat_seconds(agents))
 
     def touch(self, now: float) -> None:
@@ -133,5 +133,5 @@ class Looks:
         elif not busy:
             self.due = now + self._idle
         else:
-            sleep = (expected or silence) if found else max(expected / 2, silence / 2)
+            sleep = expected if found else silence / 2
             self.due = now + min(max(sleep, self._shortest), self._longest)
