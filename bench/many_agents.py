@@ -36,8 +36,8 @@ WHO = {
 }
 
 
-def no_op(item: int) -> int:
-    return item
+def no_op(item: float) -> None:
+    return None
 
 
 def sleep(seconds: float) -> None:

@@ -6,7 +6,7 @@ share. Of many each is looked at when results should be there; what they hold la
 """
 
 from pypool.rundir.messages import beat_seconds
-from pypool.worker.polling import FEW, LOOKS_TO_LONGEST, SHORTEST_SLEEP, longest_sleep
+from pypool.worker.polling import FEW, SHORTEST_SLEEP, longest_sleep, shortest_sleep
 
 __all__ = ["FEW", "Allowance", "Looks"]
 
@@ -73,9 +73,8 @@ class Looks:
         self._few = agents <= FEW
         self._idle = IDLE_SLEEP
         self._longest = longest_sleep(agents)
-        self._shortest = SHORTEST_SLEEP
+        self._shortest = shortest_sleep(agents)
         if not self._few:
-            self._shortest = self._longest / LOOKS_TO_LONGEST
             self._longest = agents / LOOKS_PER_SECOND
             self._idle = max(self._longest, beat_seconds(agents))
 

@@ -3,8 +3,7 @@
 No clock is read and no file is opened here: the simulation of thousands of agents plays by the
 very same rules. Up to `FEW` agents look often, for callers wait for the end of each short share.
 More of them share what a file server bears: none looks for work while all its slots are busy,
-oftener than it has to look for a request; who has nothing to do looks soon, then after twice the
-time, and twice that.
+oftener than it has to look for a request; who has nothing to do looks soon, then ever later.
 """
 
 from __future__ import annotations
@@ -23,6 +22,9 @@ AGENTS_PER_SECOND = 500
 LOOKS_TO_LONGEST = 32
 """Of many agents the shortest sleep is the longest one over this."""
 
+CAUTIOUS = 640
+"""From so many agents on one without work looks again after as long as it has had none."""
+
 PIPE_SECONDS = 0.01
 FILE_SECONDS = 0.1
 """What was done is told after so long at the latest, by a few agents."""
@@ -31,6 +33,18 @@ FILE_SECONDS = 0.1
 def longest_sleep(agents: int) -> float:
     """Seconds between two looks when nothing is expected."""
     return min(max(agents / AGENTS_PER_SECOND, 0.02), 20.0)
+
+
+def caution(agents: int) -> float:
+    """Part of its silence after which one is looked at again: the more, the fewer looks."""
+    return min(max(agents / CAUTIOUS, 0.1), 1.0)
+
+
+def shortest_sleep(agents: int) -> float:
+    """Seconds between two looks right after activity."""
+    if agents <= FEW:
+        return SHORTEST_SLEEP
+    return caution(agents) * longest_sleep(agents) / LOOKS_TO_LONGEST
 
 
 class Looking:
@@ -51,13 +65,14 @@ class Looking:
         The longest sleep while something may come.
     """
 
-    __slots__ = ("_few", "_shortest", "active", "due", "longest")
+    __slots__ = ("_caution", "_few", "_shortest", "active", "due", "longest")
 
     def __init__(self, agents: int, now: float) -> None:
         self.active = self.due = now
         self.longest = longest_sleep(agents)
         self._few = agents <= FEW
-        self._shortest = SHORTEST_SLEEP if self._few else self.longest / LOOKS_TO_LONGEST
+        self._caution = caution(agents)
+        self._shortest = shortest_sleep(agents)
 
     def has_enough(self, waiting: bool, all_busy: bool) -> bool:
         """Whether nothing is needed: all slots are busy, and of a few agents' work is waiting.
@@ -73,7 +88,7 @@ class Looking:
             return self.longest
         if silence > IDLE_AFTER:
             return max(IDLE_SLEEP, self.longest)
-        part = silence / 10 if self._few else silence
+        part = silence / 10 if self._few else silence * self._caution
         return min(max(part, self._shortest), self.longest)
 
     def looked(self, now: float, enough: bool) -> None:

@@ -86,7 +86,7 @@ def test_many_that_work_are_looked_at_250_times_a_second(agents: int) -> None:
     """At least, all together, however long their shares are: their results are waited for."""
     looks = Looks(agents, 0.0)
     looks.looked(0.0, found=True, busy=True, awaited=0, expected=1e6)
-    assert looks.due == pytest.approx(max(agents / 250, IDLE_SLEEP))
+    assert looks.due == pytest.approx(agents / 250)
 
 
 @pytest.mark.parametrize("agents", MANY)

@@ -65,8 +65,15 @@ def test_many_look_when_they_have_run_dry() -> None:
 
 @pytest.mark.parametrize("agents", [FEW + 1, 1000, 10_000])
 def test_many_that_run_dry_open_few_files(agents: int) -> None:
-    """Seven each until they look as seldom as those that expect nothing."""
-    assert looks_of(agents, 2 * longest_sleep(agents)) <= 8
+    """Until each looks as seldom as those that expect nothing; the more, the fewer looks each."""
+    looks = looks_of(agents, 2 * longest_sleep(agents))
+    assert looks <= max(8, 4000 / agents)
+
+
+@pytest.mark.parametrize(("agents", "most"), [(65, 0.11), (200, 0.35), (1000, 1.1)])
+def test_with_more_agents_a_map_after_a_pause_is_seen_later(agents: int, most: float) -> None:
+    """Not suddenly so with the 65th: after that part of the pause."""
+    assert Looking(agents, 0.0).sleep(0.1, enough=False) <= most * 0.1
 
 
 @pytest.mark.parametrize("agents", [100, 1000, 10_000])
