@@ -87,7 +87,7 @@ class Agent:
         self._named = info.get("name") is not None
         self._beat_every = beat_seconds(info["elements"])
         self._beat_at = now + self._beat_every
-        self._mail.active = now  # the driver answers the hello: that is looked for often
+        self._mail.looking.active = now  # the driver answers the hello: that is looked for often
 
     def play(self) -> int:
         """Works until there is a reason to leave; gives the exit code."""
