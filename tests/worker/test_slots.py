@@ -11,7 +11,6 @@ from pypool.rundir.messages import Share
 from pypool.rundir.run import RunDirectory
 from pypool.worker import slots
 from pypool.worker.slots import Held, Piece, Slot, packet_pipe
-from pypool.worker.worker import AT_WORK, PAGE
 
 from .player import ELEMENT, run_info
 
@@ -91,10 +90,10 @@ def test_what_a_worker_has_sent_is_no_part_of_its_next_piece(slot: Slot) -> None
     held = Held(1, Share(1, 1, 0, 7, 8, attempt=2))
     slot.outcomes, writing = os.pipe()
     os.close(writing)
-    slot._laid_by.begin(1, 100, 1)
-    slot._laid_by.add(b"the value of task 100")
+    slot._page.laid_by.begin(1, 100, 1)
+    slot._page.laid_by.add(b"the value of task 100")
     slot.outstanding.append(Piece(held, 7, 8))
-    PAGE.pack_into(slot._page, 0, AT_WORK, 1, 7, 0.0)
+    slot._page.begins(1, 7, 0.0)
     assert not slot.has_laid_by
     outcomes, victim, rest = slot.bury()
     assert victim is not None
