@@ -85,6 +85,7 @@ LOADED_FOR_HELLO = {
     "pypool.worker.arrival",
     "pypool.worker.ending",
     "pypool.worker.mail",
+    "pypool.worker.polling",
     "struct",
     "zlib",
 }
