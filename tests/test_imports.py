@@ -84,6 +84,7 @@ LOADED_FOR_HELLO = {
     "pypool.worker.admission",
     "pypool.worker.arrival",
     "pypool.worker.ending",
+    "pypool.worker.log",
     "pypool.worker.mail",
     "pypool.worker.polling",
     "struct",

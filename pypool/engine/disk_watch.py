@@ -3,8 +3,10 @@
 The driver itself may still have room in its last block when a worker has none for its result.
 """
 
+import errno
 import logging
 import os
+from contextlib import suppress
 
 from pypool.engine.elements.away import Seldom
 from pypool.rundir.run import unusable
@@ -13,6 +15,12 @@ log = logging.getLogger("pypool")
 
 PATIENCE = 60.0
 """Seconds in which somebody may make room before the calls are told."""
+
+LEAST_ROOM = 64 << 10
+"""With fewer bytes an agent may have none for its first word."""
+
+_NOBODY = ""
+"""Stands for an element whose agent could not even say hello."""
 
 
 class DiskWatch:
@@ -35,6 +43,24 @@ class DiskWatch:
             self._troubles.pop(agent, None)
         elif agent not in self._troubles:
             self._troubles[agent] = now, trouble
+
+    def ends_early(self, now: float) -> bool:
+        """Whether an element that ended before hello may have had no room for that."""
+        if not self._troubles and self._has_room():
+            return False
+        self._troubles.setdefault(_NOBODY, (now, errno.ENOSPC))
+        return True
+
+    def can_begin(self) -> None:
+        """An agent has said hello."""
+        self._troubles.pop(_NOBODY, None)
+
+    def _has_room(self) -> bool:
+        with suppress(OSError):  # it is said elsewhere
+            found = os.statvfs(self._path)
+            full = found.f_bavail * found.f_frsize < LEAST_ROOM
+            return not full and bool(found.f_favail or not found.f_files)
+        return True
 
     def check(self, now: float) -> None:
         """Says what is wrong.

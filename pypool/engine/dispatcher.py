@@ -395,6 +395,8 @@ class Dispatcher:
         for record in new:
             if self._resumed is not None and record.kind == records.RESULTS:
                 self._resumed.note(link, record)
+            if record.kind == records.HELLO:
+                self._disk.can_begin()
             if record.kind == records.BEAT:
                 self._disk.said(link.key, messages.unpack(record.payload).get("disk", 0), now)
             if not self._intake.take(link, record, now):
@@ -455,6 +457,8 @@ class Dispatcher:
         if how == "failed" and isinstance(link, FileLink) and link.had_no_disk():
             how = "disk"
         self._disk.said(news.key, 0, now)
+        if how == "failed" and news.key in self._deal.awaited and self._disk.ends_early(now):
+            how = "disk"
         self._deal.ended(news.key, how, now, news.words)
         if link is not None and link.fd is None:
             self._ended[news.key] = now

@@ -11,6 +11,7 @@ from pypool.rundir.mailbox import TakenOver
 from pypool.rundir.run import RunDirectory
 from pypool.version import VERSION
 from pypool.worker.arrival import REFUSED, Arrival
+from pypool.worker.log import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
         run.check_directory(os.path.dirname(element))
         run.check_directory(element)
         if pipes is None and not own(run, element):
-            print(f"pypool: {element} has an owner already, leaving", file=sys.stderr)
+            say(f"pypool: {element} has an owner already, leaving")
             return OWNED
         arrival = Arrival(run, element, pipes)
         why, mismatch = unfit(run)
@@ -46,10 +47,10 @@ def main(argv: list[str]) -> int:
         sys.path[:] = import_path(run.info)  # all of ours has been found without the user's
         code = agent.play()
     except TakenOver as error:
-        print(f"pypool: {error}", file=sys.stderr)
+        say(f"pypool: {error}")
         return OWNED
     except (OSError, RunDirectoryError) as error:
-        print(f"pypool: {error}", file=sys.stderr)
+        say(f"pypool: {error}")
         return REFUSED
     if pipes is not None and agent.run_is_over:
         run.remove_tree("")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 from collections import deque
 
@@ -20,6 +19,7 @@ from pypool.rundir.waiting import wait_for
 from pypool.worker import memory
 from pypool.worker.ahead import Ahead, adopt_authkey
 from pypool.worker.arrival import REFUSED
+from pypool.worker.log import say
 from pypool.worker.mail import HELD_BYTES, as_ranges
 from pypool.worker.slots import AHEAD_SECONDS, Held, Outcome, Piece, Slot
 
@@ -162,7 +162,7 @@ class Agent:
         why = f"no worker can be started on {os.uname().nodename}: {error}"
         if not self._told_of_room:
             self._told_of_room = True
-            print(f"pypool: {why}; tries again every few seconds", file=sys.stderr, flush=True)
+            say(f"pypool: {why}; tries again every few seconds")
         since = self._deserted_since
         if self._reason is None and since is not None and now - since > FORK_PATIENCE:
             self.refuse(f"{why}; nor could one for {FORK_PATIENCE:.0f} s")

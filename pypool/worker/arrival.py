@@ -14,6 +14,7 @@ import time
 from pypool.rundir import records
 from pypool.version import VERSION
 from pypool.worker.ending import Ending, seconds_so_far
+from pypool.worker.log import say
 from pypool.worker.mail import Mail
 
 TYPE_CHECKING = False
@@ -91,7 +92,7 @@ class Arrival:
         It may be another version, or the pool's initializer, maybe with an error that it raised.
         """
         if self.mail.pipes is None or not initializer:  # else the driver's program tells all
-            print(f"pypool: {why}", file=sys.stderr, flush=True)
+            say(f"pypool: {why}")
         told = None
         if error is not None:
             from base64 import b64encode  # seldom needed

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader, OutboxWriter, PipeReader, PipeWriter
 from pypool.rundir.messages import WRITING, pack
+from pypool.worker.log import say
 from pypool.worker.polling import Looking, Telling
 
 TYPE_CHECKING = False
@@ -200,7 +200,7 @@ class Mail:
         if self.trouble_since is None:
             self.trouble_since = now
             told = f"pypool on {os.uname().nodename}: {error}; tries again for some minutes"
-            print(told, file=sys.stderr, flush=True)
+            say(told)
 
 
 def grouped(entries: list[bytes]) -> list[bytes]:

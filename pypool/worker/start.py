@@ -5,6 +5,7 @@ is the element's directory in the run directory RUN. With two more arguments, de
 pipes, the agent serves `pypool.local.Pool`.
 """
 
+import os
 import sys
 from os.path import dirname, realpath
 
@@ -12,4 +13,10 @@ if __name__ == "__main__":
     sys.path[0] = dirname(dirname(dirname(realpath(__file__))))
     from pypool.worker.admission import main
 
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # the disk of the log may be full: the exit code is ours
+            pass
+    os._exit(code)

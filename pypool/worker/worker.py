@@ -41,6 +41,7 @@ from pypool.rundir.run import RunDirectory
 from pypool.task import Task
 from pypool.words import unpack
 from pypool.worker.borrowed import Borrowed
+from pypool.worker.log import say
 from pypool.worker.objects import ObjectFile, Objects, above_standard
 from pypool.worker.outcome import packed_value, pickled_error
 from pypool.worker.short import ShortTasks
@@ -430,7 +431,7 @@ class Worker:
                 f'{told}. They were changed since, and on_change="refuse". Start it again.'
             )
         self._told_of_changes = True
-        tell(
+        say(
             f"pypool on {os.uname().nodename}: not what the program has loaded, but loaded by "
             f"workers: {told}"
         )
@@ -508,15 +509,9 @@ def until_done(write: Callable[[], None], trouble: Callable[[int], None]) -> Non
             if not told:
                 told = True
                 where = f"pypool on {os.uname().nodename}"
-                tell(f"{where}: a result: {error}; tries again for some minutes")
+                say(f"{where}: a result: {error}; tries again for some minutes")
         # not in step with other workers, or their halves would fill the disk again and again
         time.sleep(DISK_PAUSE * (0.5 + os.urandom(1)[0] / 255))
-
-
-def tell(line: str) -> None:
-    """Says something where the tasks' output goes, if that is still there."""
-    with suppress(OSError):
-        os.write(2, f"{line}\n".encode())
 
 
 def patiently(read: Callable[[], T], patience: float = PATIENCE) -> T:

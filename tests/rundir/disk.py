@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,11 +74,14 @@ class Disk:
             The appends that succeed before it.
         """
         write, close = os.pwrite, os.close
+        here = threading.get_ident()  # what other threads do in this process is no concern of ours
         appends = 0
         broken = -1
 
         def failing_write(fd: int, data: bytes, offset: int) -> int:
             nonlocal appends, broken
+            if threading.get_ident() != here:
+                return write(fd, data, offset)
             appends += 1
             if appends != after + 1:
                 return write(fd, data, offset)
@@ -98,7 +102,7 @@ class Disk:
         def failing_close(fd: int) -> None:
             nonlocal broken
             close(fd)
-            if fd == broken:
+            if fd == broken and threading.get_ident() == here:
                 broken = -1
                 raise OSError(errno.EDQUOT, "injected at close")
 

@@ -167,7 +167,7 @@ class Deal:
         if agent is None or agent.lost:
             return
         if agent.pending:
-            self._roster.early_death(agent, how, words)
+            self._roster.early_death(agent, how, now, words)
         else:
             self._lose_agent(agent, how, now, words)
 

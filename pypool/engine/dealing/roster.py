@@ -22,6 +22,7 @@ CANCELLATIONS = 2
 """Elements that somebody cancels before their hello are replaced once."""
 
 SUBMIT_AGAIN_SECONDS = 30.0
+NO_DISK_SECONDS = 5.0
 WITHDRAWN_SECONDS = 60.0
 """What was refused once is asked for again after so long, if somebody is there meanwhile."""
 
@@ -73,7 +74,7 @@ class Roster:
         self._early_deaths_of: Counter[Need] = Counter()
         self._cancellations = 0
         self._cancelled_lately = False
-        self._submit_not_before = 0.0
+        self._submit_not_before = self._no_disk_before = 0.0
         self._trouble = ""
         self._hopeless = False
         self._judge_at = 0.0
@@ -199,12 +200,16 @@ class Roster:
         if self.playing.pop(agent.key, None) is not None and not agent.late:
             self._counts(agent, -1)
 
-    def early_death(self, agent: AgentBook, how: str, words: str = "") -> None:
+    def early_death(self, agent: AgentBook, how: str, now: float, words: str = "") -> None:
         """An element ended before hello: another one is asked for, but not for ever.
 
-        Those that were asked for together are mostly cancelled together: that counts once.
+        Those that were asked for together are mostly cancelled together: that counts once. Who had
+        no disk to say hello does not count: if there is no room for long, it is the disk's error.
         """
         self.remove(agent)
+        if how == "disk":
+            self._no_disk_before = now + NO_DISK_SECONDS
+            return
         if agent.adopted:  # what became of it while nobody looked says nothing of the next one
             return
         if how == "cancelled":
@@ -292,9 +297,9 @@ class Roster:
         timeout = self._policy.start_timeout
         if since is not None and now - since > timeout:
             self._actions.append(Cancel(agent.key))
-            self.early_death(agent, f"ran for {timeout:.0f} s without saying hello")
+            self.early_death(agent, f"ran for {timeout:.0f} s without saying hello", now)
         elif agent.absent >= ABSENCES and self._silent(agent, now):
-            self.early_death(agent, "vanished from the queue without a word")
+            self.early_death(agent, "vanished from the queue without a word", now)
 
     # -- asking for more
 
@@ -320,7 +325,7 @@ class Roster:
             self._meet_trouble(open_tasks, now)
         elif self._policy.submits and open_tasks:
             waits = now < self._submit_not_before and (self.playing or self._pending)
-            if waits:
+            if waits or now < self._no_disk_before:
                 return
             there = self.playing_slots + len(self._pending) * self._policy.slots
             if larger:

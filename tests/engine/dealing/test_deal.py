@@ -688,6 +688,20 @@ def test_whole_arrays_of_early_deaths_give_up(elements):
     assert len(table.of(GiveUp)) == 1
 
 
+def test_elements_without_disk_are_replaced_again_and_again():
+    """But not at once: if there is no room for long, somebody else says so."""
+    table = Table()
+    table.deal.open_batch(1, 1, "f")
+    for number in range(30):
+        table.decide(after=5.0)
+        assert len(table.submissions) == number + 1
+        table.deal.submitted([f"b{number}"], table.now)
+        table.deal.ended(f"b{number}", "disk", table.now)
+        table.decide(after=1.0)
+    assert not table.of(GiveUp)
+    assert len(table.submissions) == 30
+
+
 def test_a_hello_forgives_early_deaths():
     """Only elements that die one after the other, with no hello between, make hopeless."""
     table = Table()
