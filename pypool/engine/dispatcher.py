@@ -55,6 +55,9 @@ COMMAND_SLEEP = 0.02
 GOODBYE_PATIENCE = 5.0
 DISK_LOOK_SECONDS = 5.0
 GAP = 2.0
+COMPLETE_ROUND_SECONDS = 0.1
+"""So long what is in no hurry may wait for what is."""
+
 ZOMBIE_SECONDS = 600.0
 """So long the mailbox of an ended element is read on: it may have ended in name only."""
 
@@ -132,7 +135,7 @@ class Dispatcher:
         self._disk_look_at = now
         self._failed: set[int] = set()
         self._progress = Progress(backend.options.progress, now)
-        self._beat_at = self._last_round = now
+        self._beat_at = self._listened_at = self._complete_round_at = now
         self._wake, self._wakeup = socket.socketpair()  # who rings too late writes to no file
         for end in (self._wake, self._wakeup):
             self._undoing.enter_context(end).setblocking(False)
@@ -267,23 +270,41 @@ class Dispatcher:
         return self._stop == "close" and not self._calls and not self._requests
 
     def _round(self, now: float) -> None:
-        self._take_requests()
-        if now - self._last_round > self._longest_round:  # we were stopped: nobody is judged unread
-            for link in self._post:
-                self._read_to_end(link, now)
-            now = time.monotonic()  # that may have taken as long
-        self._last_round = now
-        for link, new in self._post.due(now):
-            self._take_in(link, new, now)
-        self._take_news(now)
-        self._watch_disk(now)
-        for action in self._deal.decide(now):
-            self._act(action, now)
-        self._post.write(now)
+        """Somebody waits for new tasks to be dealt, or goes on once all are done: these come first.
+
+        What else there is to do comes in one of the next rounds.
+        """
+        can_wait = now - self._complete_round_at < COMPLETE_ROUND_SECONDS
+        if self._take_requests() and can_wait:
+            self._deal_out(now)
+            return
+        waited = bool(self._calls)
+        self._listen(now)
+        if waited and not self._calls and can_wait:
+            self._sleep(now)  # or the caller would wait for this thread to let go of Python
+            return
+        self._complete_round_at = now
+        self._deal_out(now)
         self._beat(now)
         self._progress.tell_if_due(self._deal, now)
         self._journal.flush_if_due(now)
         self._sleep(now)
+
+    def _deal_out(self, now: float) -> None:
+        for action in self._deal.decide(now):
+            self._act(action, now)
+        self._post.write(now)
+
+    def _listen(self, now: float) -> None:
+        if now - self._listened_at > self._longest_round:  # stopped: nobody is judged unread
+            for link in self._post:
+                self._read_to_end(link, now)
+            now = time.monotonic()  # that may have taken as long
+        self._listened_at = now
+        for link, new in self._post.due(now):
+            self._take_in(link, new, now)
+        self._take_news(now)
+        self._watch_disk(now)
 
     @property
     def _longest_round(self) -> float:
@@ -330,8 +351,10 @@ class Dispatcher:
 
     # -- what comes in
 
-    def _take_requests(self) -> None:
+    def _take_requests(self) -> bool:
+        """Writes what callers have asked for; whether there was anything."""
         waiting = len(self._requests)  # more may come all the time
+        took = bool(waiting)
         if self._resumed is not None and waiting:
             self._resumed.new_round()
         while waiting:
@@ -345,6 +368,7 @@ class Dispatcher:
             if batch.count:
                 self._numbers = batch.number
                 self._write_or_tell(batch)
+        return took
 
     def _unclaimed(self, portion: Portion) -> list[Portion]:
         """What no earlier life has done or begun."""

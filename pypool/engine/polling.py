@@ -16,6 +16,9 @@ EARLY = 0.8
 LATEST_LOOK = 0.02
 """The first look for a share's results is at this part of the time it should take, or then."""
 
+QUICKEST = 0.0003
+"""No agent answers sooner, however short the share."""
+
 OPENS_PER_SECOND = 500.0
 FEW_LINKS = 16
 OPENS_PER_SECOND_OF_FEW = 2000.0
@@ -96,7 +99,7 @@ class Looks:
         Its end is waited for; to look before it costs an open and brings nothing.
         """
         if self._few:
-            self._active = now + min(EARLY * work, LATEST_LOOK)
+            self._active = now + min(QUICKEST + EARLY * work, LATEST_LOOK)
             self.due = self._active if is_all else min(self.due, self._active)
         elif is_all:
             self._active = now

@@ -309,7 +309,7 @@ class Agent:
     def _feed_one(self, slot: Slot) -> bool:
         piece = self._todo[0]
         fair = -(-(piece.last - piece.first) // len(self._slots))
-        count = min(slot.wants(piece.held), max(fair, 1))
+        count = min(slot.wants(piece.held), max(fair, piece.held.worth_waking_for))
         if not count:
             return False
         last = min(piece.held.whole_chunk(piece.first + count), piece.last)

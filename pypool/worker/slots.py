@@ -45,6 +45,7 @@ AHEAD_MESSAGES = 14
 MESSAGE_SECONDS = 0.0005
 SHORT_TASKS_SECONDS = 0.002
 """How much work is passed on at once; to tell of it costs less than such tasks."""
+WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
 
@@ -78,6 +79,11 @@ class Held:
             return self.share.chunk
         work = SHORT_TASKS_SECONDS if self.seconds <= SHORT else MESSAGE_SECONDS
         return max(1, int(work / self.seconds)) if self.known else 1
+
+    @property
+    def worth_waking_for(self) -> int:
+        """So many tasks take as long as it takes to wake a worker; with fewer it does not pay."""
+        return max(1, int(WAKING_SECONDS / self.seconds)) if self.known else 1
 
     def whole_chunk(self, last: int) -> int:
         """Where a piece may end, `last` or after: a chunk is for one worker."""
