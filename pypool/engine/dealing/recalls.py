@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from pypool.engine.dealing.actions import Action, AskBack, Policy
 from pypool.engine.dealing.books import AgentBook
 from pypool.engine.dealing.estimates import Estimates
-from pypool.engine.dealing.sizes import hoards, work_to_recall
+from pypool.engine.dealing.sizes import FEW, hoards, work_to_recall
 
 MOST_IN_VAIN = 6
+
+LOOKS_OF_MANY = 40
+"""To find who of many agents has most in hand takes its time: it is done at most so often in the
+time that work has to be worth to be asked back."""
 
 
 class Recalls:
@@ -29,12 +33,14 @@ class Recalls:
         self._playing = playing
         self._actions = actions
         self.number = 0
-        self._dry_at = 0.0
+        many = policy.processes // policy.slots > FEW
+        self._pause = policy.recall_seconds / LOOKS_OF_MANY if many else 0.0
+        self._dry_at = self._not_before = 0.0
         self._hoards_at = 0.0
 
     def at_once(self) -> None:
         """Something was dealt, so that asking may help again."""
-        self._dry_at = 0.0
+        self._dry_at = self._not_before
 
     def may_help(self, now: float) -> bool:
         """Whether it is time to look at everybody; not each time somebody speaks."""
@@ -46,6 +52,7 @@ class Recalls:
             return
         worth = self._policy.recall_seconds
         self._dry_at = now + worth / 5
+        self._not_before = now + self._pause
         rich = []
         for agent in self._playing.values():
             dry -= agent.asked > 0
