@@ -16,7 +16,7 @@ from pypool.engine import polling
 from pypool.engine.dealing.deal import Action, AskBack, Deal, DealShare, Policy
 from pypool.engine.dealing.sizes import recall_seconds
 from pypool.engine.hands import HANDS
-from pypool.engine.polling import Allowance, Looks
+from pypool.engine.polling import Allowance, Looks, Pace
 from pypool.rundir.messages import beat_seconds
 
 LONGEST_ROUND = 0.25
@@ -91,7 +91,7 @@ class Pool:
         self._slots = slots
         self._looks = {key: Looks(agents, 0.0) for key in self.players}
         self._many = agents > polling.FEW
-        self._hands = HANDS if self._many else 1
+        self._pace = Pace()
         self._to_write: dict[str, list[Asked]] = {}
         self._allowance = Allowance(0.0)
         self._heap: list[tuple[float, str]] = [(0.0, key) for key in self.players]
@@ -133,11 +133,21 @@ class Pool:
                 heappush(self._heap, (due, key))
                 break
             count += 1
-            seconds = self.disk.open("driver", now)
+            seconds = self._open(now)
             took += seconds
             longest = max(longest, seconds)
             self._look(key, looks, now + seconds)
         return now + max(took / self._hands, longest)
+
+    def _open(self, now: float) -> float:
+        seconds = self.disk.open("driver", now)
+        self._pace.took(seconds)
+        return seconds
+
+    @property
+    def _hands(self) -> int:
+        """Files that are opened at the same time."""
+        return HANDS if self._many or self._pace.is_slow else 1
 
     def _look(self, key: str, looks: Looks, now: float) -> None:
         player = self.players[key]
@@ -202,7 +212,7 @@ class Pool:
         for key in list(self._to_write):
             if self._many and not self._allowance.allows(now, len(self.players)):
                 break
-            seconds = self.disk.open("driver", now)
+            seconds = self._open(now)
             took += seconds
             longest = max(longest, seconds)
             seen_at = now + max(took / self._hands, seconds) + self.disk.delay()

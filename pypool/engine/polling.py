@@ -8,7 +8,7 @@ share. Of many each is looked at when results should be there; what they hold la
 from pypool.rundir.messages import beat_seconds
 from pypool.worker.polling import FEW, SHORTEST_SLEEP, longest_sleep, shortest_sleep
 
-__all__ = ["FEW", "Allowance", "Looks"]
+__all__ = ["FEW", "Allowance", "Looks", "Pace"]
 
 IDLE_SLEEP = 1.0
 
@@ -53,6 +53,25 @@ class Allowance:
             return False
         self._left -= 1
         return True
+
+
+class Pace:
+    """How long it takes to open a file these days: on a slow disk several are opened at once."""
+
+    SLOW = 0.004
+    REMEMBERED = 16
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def took(self, seconds: float) -> None:
+        """A file was opened, read or written, and closed in so many seconds."""
+        self._seconds += (min(seconds, 1.0) - self._seconds) / self.REMEMBERED
+
+    @property
+    def is_slow(self) -> bool:
+        """One after another would take too long, however few they are."""
+        return self._seconds > self.SLOW
 
 
 class Looks:

@@ -1,10 +1,12 @@
 """The post: all links of a run, and which of them want something now.
 
 With thousands of agents a round of the dispatcher must not look at each of them: those that are
-due come from a heap, those to be written to have said so. Many files are opened by several threads
-at once, for each takes its time on a busy file server; but no thread does more than that.
+due come from a heap, those to be written to have said so. Many files, or those of a slow disk, are
+opened by several threads at once, for each takes its time on a busy file server; but no thread does
+more than that.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -12,10 +14,11 @@ from typing import TypeVar
 
 from pypool.engine.hands import HANDS, Hands
 from pypool.engine.links import FileLink, Link, PipeLink
-from pypool.engine.polling import FEW, Allowance
+from pypool.engine.polling import FEW, Allowance, Pace
 from pypool.rundir.records import Record
 
 T = TypeVar("T")
+L = TypeVar("L", bound=Link)
 
 AT_ONCE = 64
 """Links that are read before what they say is taken in."""
@@ -37,6 +40,7 @@ class Post:
         self._to_write: dict[str, Link] = {}
         self._heap: list[tuple[float, int, FileLink]] = []
         self._order = count()
+        self._pace = Pace()
         self._hands: Hands | None = None
 
     def __len__(self) -> int:
@@ -86,9 +90,9 @@ class Post:
             yield pipe, pipe.read(now)
 
     def _take_due(self, now: float) -> list[FileLink]:
-        most = 1
-        if len(self._links) > FEW:
-            most = 0 if self._to_write else AT_ONCE
+        most = AT_ONCE if self._several else 1
+        if len(self._links) > FEW and self._to_write:
+            most = 0
         found: list[FileLink] = []
         while len(found) < most and self._first_due() <= now:
             if not self.allowance.allows(now, len(self._links)):
@@ -149,13 +153,25 @@ class Post:
         self._to_write.clear()
         return [error for error in self._all(tried, links) if error is not None]
 
-    def _all(self, what: Callable[[Link], T], links: Sequence[Link]) -> list[T]:
-        """Does it with each of them, of many with several at the same time."""
-        if len(links) < 2 or len(self._links) <= FEW:
-            return [what(link) for link in links]
+    @property
+    def _several(self) -> bool:
+        """Files are opened several at the same time."""
+        return len(self._links) > FEW or self._pace.is_slow
+
+    def _all(self, what: Callable[[L], T], links: Sequence[L]) -> list[T]:
+        """Does it with each of them, maybe with several at the same time."""
+
+        def timed(link: L) -> T:
+            began = time.perf_counter()
+            result = what(link)
+            self._pace.took(time.perf_counter() - began)
+            return result
+
+        if len(links) < 2 or not self._several:
+            return [timed(link) for link in links]
         if self._hands is None:
             self._hands = Hands(HANDS)
-        return self._hands.all(what, links)
+        return self._hands.all(timed, links)
 
     def close(self) -> None:
         """Nothing is read any more."""

@@ -11,6 +11,7 @@ from pypool.engine.polling import (
     OPENS_PER_SECOND_OF_FEW,
     Allowance,
     Looks,
+    Pace,
 )
 from pypool.rundir.messages import beat_seconds
 from pypool.worker.polling import SHORTEST_SLEEP, longest_sleep
@@ -131,3 +132,19 @@ def test_many_that_were_asked_are_looked_at_soon() -> None:
     looks.looked(0.0, found=True, busy=True, awaited=0, expected=100.0)
     looks.asked(1.0)
     assert 1.0 < looks.due <= 1.0 + longest_sleep(1000)
+
+
+def test_a_disk_is_slow_if_it_was_so_lately() -> None:
+    """One slow open among others says nothing; a long one does not count for ever."""
+    pace = Pace()
+    for _ in range(100):
+        pace.took(0.0001)
+    pace.took(0.05)
+    assert not pace.is_slow
+    for _ in range(20):
+        pace.took(0.015)
+    assert pace.is_slow
+    pace.took(3600.0)
+    for _ in range(100):
+        pace.took(0.0001)
+    assert not pace.is_slow

@@ -4,6 +4,7 @@ An element's mailboxes are files, so these tests have a run directory; the clock
 """
 
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,20 @@ def test_what_was_laid_by_before_is_written(tmp_path: Path) -> None:
     post.add(link)
     post.write(0.0)
     assert office.inbox(0) == [records.STOP]
+
+
+def test_few_on_a_slow_disk_are_read_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are at work before the first one is done; on a fast disk no thread is needed."""
+    office = Office(tmp_path, 3)
+    all_there = threading.Barrier(3)
+    office.read(0.0)
+    assert office.post._hands is None
+    for _ in range(20):
+        office.post._pace.took(0.015)
+    for link in office.links:
+        office.plan(link, 1.0)
+    monkeypatch.setattr(FileLink, "read", lambda self, now: [all_there.wait(30)][:0])
+    assert [link.key for link, _ in office.post.due(1.0)] == ["t/0", "t/1", "t/2"]
+    office.post.close()
