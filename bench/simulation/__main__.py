@@ -8,6 +8,7 @@ python -m bench.simulation.dealing
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--as-few", action="store_true", help="rules of few agents, too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the table into this file, too")
-    parser.add_argument("--read", type=Path, help="take the table from this file")
+    parser.add_argument("--read", type=Path, nargs="+", help="take the table from these files")
+    parser.add_argument("--markdown", action="store_true", help="print the table for a page")
     parser.add_argument("--figures", type=Path, help="draw into this directory")
     return parser.parse_args()
 
@@ -64,6 +66,24 @@ def line(found: dict[str, Any]) -> str:
     )
 
 
+def page(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The table in Markdown."""
+    yield (
+        "| agents | tasks | seconds each | disk | rules of | makespan, s "
+        "| over first-come-first-served | idle, % | of that first-come-first-served "
+        "| opens/s | of that the program | most in 10 s |"
+    )
+    yield "|--:" * 3 + "|---" * 2 + "|--:" * 7 + "|"
+    for found in rows:
+        yield (
+            f"| {found['agents']:,} | {found['tasks']:,} | {found['mean']:.3g} | {found['disk']} "
+            f"| {'few' if found['as_few'] else 'today'} | {found['makespan']:,.0f} "
+            f"| {found['ratio']:.3f} | {100 * found['idle']:.1f} "
+            f"| {100 * found['ideal_idle']:.1f} | {found['opens']:,.0f} "
+            f"| {found['opens_of_driver']:,.0f} | {found['most_opens']:,.0f} |"
+        )
+
+
 def played(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for scenario in scenarios(options):
@@ -81,11 +101,14 @@ def main() -> None:
     options = arguments()
     print(HEAD)
     if options.read:
-        rows: list[dict[str, Any]] = json.loads(options.read.read_text())
+        rows = [row for file in options.read for row in json.loads(file.read_text())]
+        rows.sort(key=lambda each: (each["agents"], each["tasks"], each["work"], each["disk"]))
         for found in rows:
             print(line(found))
     else:
         rows = played(options)
+    if options.markdown:
+        print("\n".join(page(rows)))
     if options.figures:
         from bench.simulation.figures import draw
 
