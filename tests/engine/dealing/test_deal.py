@@ -1013,3 +1013,57 @@ def test_all_elements_on_one_bad_node_are_no_reason_to_give_up():
         table.deal.ended(name, "failed", table.now)
     table.decide(1.0)
     assert len(table.of(GiveUp)) == 1
+
+
+# -- many agents
+
+
+def test_who_got_nothing_in_reserve_gets_it_once_run_times_are_known():
+    """Nobody has to hear of it again for that: another agent's answer is enough."""
+    table = Table(agents=2)
+    table.deal.open_batch(1, 1000, "f")
+    first, second = table.decide()
+    assert table.decide(1.0) == []
+    indexes = [first.first]
+    table.deal.answered(first.agent, 1, indexes, [0.5], table.now)
+    assert second.agent in {share.agent for share in table.decide(1.0)}
+
+
+def test_expected_slots_are_those_that_play_and_those_just_asked_for():
+    """An element that has not come after some seconds is not counted any more."""
+    table = Table(agents=2, slots=3)
+    roster = table.deal._roster
+    table.deal.submitted(["b0", "b1"], 10.0)
+    table.deal.submitted(["c0"], 12.0)
+    assert roster.expected_slots(12.0) == 15
+    table.deal.hello("b0", 4, 12.0)
+    assert roster.expected_slots(12.0) == 16
+    table.deal.ended("c0", "failed", 12.0)
+    assert roster.expected_slots(12.0) == 13
+    assert roster.expected_slots(15.0) == 10
+
+
+def test_one_overdue_agent_among_others_is_enough_to_ask_the_scheduler():
+    """Those that beat say nothing of it; nor is it forgotten what was found before."""
+    table = Table(agents=3)
+    assert not table.deal.asks_scheduler(14.0)
+    for beat in (8.0, 16.0):
+        table.deal.beat("a0", 0, [], beat)
+        table.deal.beat("a1", 0, [], beat)
+    assert table.deal.silent(16.0) == ["a2"]
+    assert table.deal.asks_scheduler(16.0)
+    table.deal.beat("a2", 0, [], 17.0)
+    assert not table.deal.asks_scheduler(18.0)
+    assert table.deal.asks_scheduler(40.0)
+
+
+def test_the_richest_of_many_is_not_looked_for_each_round():
+    """Whatever is dealt meanwhile; of a few it is looked for as soon as something was dealt."""
+    for agents, again in [(64, True), (65, False)]:
+        table = Table(agents, processes=agents, recall_seconds=4.0)
+        recalls = table.deal._recalls
+        recalls.for_dry(1, 10.0)
+        assert not recalls.may_help(10.05)
+        recalls.at_once()
+        assert recalls.may_help(10.05) is again
+        assert recalls.may_help(10.2)
