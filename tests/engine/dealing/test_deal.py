@@ -1067,3 +1067,18 @@ def test_the_richest_of_many_is_not_looked_for_each_round():
         recalls.at_once()
         assert recalls.may_help(10.05) is again
         assert recalls.may_help(10.2)
+
+
+def test_what_is_expected_is_the_end_of_the_oldest_share():
+    """By what its tasks usually take, and what is left of it; nothing if nobody knows."""
+    table = Table(agents=1)
+    table.deal.open_batch(1, 100, "f", chunk=4)
+    table.decide()
+    assert table.deal.expects("a0") == 0.0
+    table.knows("f", 0.5)
+    (share,) = table.deal.agents["a0"].shares.values()
+    silent = len(share.silent)
+    assert table.deal.expects("a0") == silent * 0.5
+    table.deal.answered("a0", 1, [share.first], [0.5], table.now)
+    assert table.deal.expects("a0") == (silent - 1) * 0.5
+    assert table.deal.expects("nobody") == 0.0
