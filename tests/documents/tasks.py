@@ -35,6 +35,10 @@ def await_file(path: Path) -> None:
         time.sleep(0.01)
 
 
+def is_writable(array: Any) -> bool:
+    return bool(array.flags.writeable)
+
+
 def process(_: object = None) -> int:
     return os.getpid()
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pypool
@@ -106,6 +107,15 @@ def outcomes(results: Iterator[Any]) -> list[Any]:
 @pytest.fixture
 def changed_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(string, "answer", 42, raising=False)
+
+
+@shows("Arrays that are read-only arrive so")
+def test_read_only_arrays(pool: pypool.Pool, theirs: multiprocessing.pool.Pool) -> None:
+    array = np.zeros(3)
+    array.flags.writeable = False
+    assert pool.map(tasks.is_writable, [array]) == [False]
+    if sys.version_info < (3, 14):
+        assert theirs.map(tasks.is_writable, [array]) == [True]
 
 
 @shows("Changes of imported modules do not travel.")

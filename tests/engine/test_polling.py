@@ -9,6 +9,7 @@ from pypool.engine.polling import (
     LATEST_LOOK,
     OPENS_PER_SECOND,
     OPENS_PER_SECOND_OF_FEW,
+    QUICKEST,
     Allowance,
     Looks,
     Pace,
@@ -35,9 +36,9 @@ def test_a_few_are_looked_at_soon_after_a_share() -> None:
     """At four fifths of what it should take, or after 20 ms; earlier if something else is due."""
     looks = Looks(4, 0.0)
     looks.dealt(1.0, work=0.01, is_all=True)
-    assert looks.due == pytest.approx(1.008)
+    assert looks.due == pytest.approx(1.008 + QUICKEST)
     looks.dealt(1.0, work=5.0, is_all=False)
-    assert looks.due == pytest.approx(1.008)
+    assert looks.due == pytest.approx(1.008 + QUICKEST)
     looks.dealt(1.0, work=5.0, is_all=True)
     assert looks.due == pytest.approx(1.0 + LATEST_LOOK)
 
