@@ -312,14 +312,14 @@ def test_directories_of_a_run_are_directories(
 @against("Something else in the place of a file")
 @pytest.mark.parametrize("depth", [0, 1])
 def test_an_agent_does_not_follow_a_link_to_its_element(
-    tmp_path: Path, run: RunDirectory, depth: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run: RunDirectory, depth: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither for the element's directory nor for that of its submission."""
     linked = Path(run.path, ELEMENT if depth else str(Path(ELEMENT).parent))
     linked.rename(tmp_path / "outside")
     linked.symlink_to(tmp_path / "outside")
     assert agent_main([run.path, ELEMENT]) == REFUSED
-    assert "is no directory of user" in capsys.readouterr().err
+    assert "is no directory of user" in capfd.readouterr().err
     assert not list((tmp_path / "outside").rglob("owner"))
 
 
