@@ -16,6 +16,7 @@ log = logging.getLogger("pypool")
 PATIENCE = 60.0
 """Seconds in which somebody may make room before the calls are told."""
 
+LOOK_SECONDS = 5.0
 LEAST_ROOM = 64 << 10
 """With fewer bytes an agent may have none for its first word."""
 
@@ -36,6 +37,7 @@ class DiskWatch:
         self._path = path
         self._troubles: dict[str, tuple[float, int]] = {}
         self._notices = Seldom()
+        self._look_at = 0.0
 
     def said(self, agent: str, trouble: int, now: float) -> None:
         """What the agent meets when it writes: an errno, or 0 if all is well."""
@@ -45,11 +47,20 @@ class DiskWatch:
             self._troubles[agent] = now, trouble
 
     def ends_early(self, now: float) -> bool:
-        """Whether an element that ended before hello may have had no room for that."""
+        """Whether an element that ended before hello may have had no room for that.
+
+        That is believed until an agent says hello, or there is room and nobody else lacks it.
+        """
         if not self._troubles and self._has_room():
             return False
         self._troubles.setdefault(_NOBODY, (now, errno.ENOSPC))
         return True
+
+    def _forget_nobody(self, now: float) -> None:
+        if self._troubles.keys() == {_NOBODY} and now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            if self._has_room():
+                self._troubles.clear()
 
     def can_begin(self) -> None:
         """An agent has said hello."""
@@ -70,6 +81,7 @@ class DiskWatch:
         OSError
             If that has been so for too long.
         """
+        self._forget_nobody(now)
         if not self._troubles:
             return
         since, trouble = min(self._troubles.values())

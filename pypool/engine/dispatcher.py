@@ -24,6 +24,7 @@ from pypool.engine.backend import Backend, WorkerRules
 from pypool.engine.calls import Batch, Calls, Portion
 from pypool.engine.dealing import deal
 from pypool.engine.dealing.deal import Deal
+from pypool.engine.dealing.losses import FULL_DISK
 from pypool.engine.dealing.needs import Need
 from pypool.engine.disk_watch import DiskWatch
 from pypool.engine.elements.submission import Ended, Grace, Listed, Refused, Shrunk
@@ -481,8 +482,10 @@ class Dispatcher:
         if how == "failed" and isinstance(link, FileLink) and link.had_no_disk():
             how = "disk"
         self._disk.said(news.key, 0, now)
-        if how == "failed" and news.key in self._deal.awaited and self._disk.ends_early(now):
-            how = "disk"
+        failed = how in ("failed", "disk") and news.key in self._deal.awaited
+        if failed and self._disk.ends_early(now):
+            how = FULL_DISK
+            self._elements.pardon_nodes()
         self._deal.ended(news.key, how, now, news.words)
         if link is not None and link.fd is None:
             self._ended[news.key] = now
@@ -503,7 +506,7 @@ class Dispatcher:
                 if link.looks is not None:
                     book = self._deal.agents[agent]
                     work = seconds * (last - first) / book.slots
-                    link.looks.dealt(now, work, is_all=len(book.shares) == 1)
+                    link.looks.dealt(now, work, is_all=book.comes_to(number))
                     self._post.plan(link)
             case deal.AskBack(agent, number):
                 self._ask(agent, records.RETURN, now, number)

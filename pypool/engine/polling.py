@@ -98,7 +98,7 @@ class Looks:
         self._shortest = shortest_sleep(agents)
         if not self._few:
             self._longest = agents / LOOKS_PER_SECOND
-            self._idle = max(self._longest, beat_seconds(agents))
+            self._idle = max(self._longest, 1.1 * beat_seconds(agents))  # there is a beat each time
 
     def touch(self, now: float) -> None:
         """Something has happened, or is about to: look often again."""

@@ -147,6 +147,9 @@ class LocalElements:
         """Nothing here has had an earlier life."""
         return []
 
+    def pardon_nodes(self) -> None:
+        """There is but this machine."""
+
     def explain(self) -> str:
         return "What the agent said stands on this program's standard error."
 

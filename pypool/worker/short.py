@@ -75,14 +75,15 @@ class ShortTasks:
         laid_by.begin(share.batch, share.first, share.attempt)
         begun, start = time.time(), clock()
         now = start
+        now_at = [share.first]  # a child that a task forks goes on being that task
         self._function = function
         before = task.begin(
             task.Series(
-                lambda: batch.index_in_call(index_at[0]), share.attempt, self._slot, batch.seed
+                lambda: batch.index_in_call(now_at[0]), share.attempt, self._slot, batch.seed
             )
         )
         for index, item in enumerate(items, share.first):
-            index_at[0] = index
+            index_at[0] = now_at[0] = index
             since_at[0] = now
             try:
                 outcome, body = one(batch, share, index, item)

@@ -42,6 +42,24 @@ def test_a_hello_is_a_sign_of_room(watch: DiskWatch, monkeypatch: pytest.MonkeyP
     watch.check(10 * PATIENCE)
 
 
+def test_a_disk_that_was_full_for_a_moment(
+    watch: DiskWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be no other hello, for nobody else is needed."""
+    with monkeypatch.context() as full:
+        full.setattr(os, "statvfs", lambda _: FULL[0])
+        assert watch.ends_early(1.0)
+    watch.check(2 * PATIENCE)
+
+
+def test_who_ended_early_beside_somebody_in_trouble(watch: DiskWatch) -> None:
+    """Is forgotten when that one is well again: there is room."""
+    watch.said("a", errno.EIO, 1.0)
+    assert watch.ends_early(2.0)
+    watch.said("a", 0, 3.0)
+    watch.check(2 * PATIENCE)
+
+
 def test_with_room_nobody_ends_for_want_of_it(watch: DiskWatch) -> None:
     """Unless somebody else has just met that."""
     assert not watch.ends_early(1.0)

@@ -1,5 +1,6 @@
 """The loop of short tasks: what is laid by is sent, whatever comes behind it."""
 
+import os
 import pickle
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,6 +9,7 @@ import pytest
 
 from pypool.rundir.batch import MAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
+from pypool.task import current_task
 from pypool.worker.page import Page
 from pypool.worker.short import ShortTasks
 
@@ -72,3 +74,27 @@ def test_what_was_done_before_a_damaged_item_is_sent() -> None:
         told.run(jobs.double, [*pickled(1, 2), b"\0damaged", *pickled(3)])
     assert sum(count for _, count in told.sent) == 2
     assert told.page.index[0] == 12
+
+
+def test_a_child_that_a_task_forks_goes_on_being_that_task() -> None:
+    """Whatever task its parent is at by then."""
+    goes_on, go_on = os.pipe()
+    told_by, tell = os.pipe()
+    children = []
+
+    def fork_once(item: int) -> None:
+        if item == 1:
+            child = os.fork()
+            if not child:
+                os.read(goes_on, 1)
+                task = current_task()
+                os.write(tell, bytes([255 if task is None else task.index]))
+                os._exit(0)
+            children.append(child)
+
+    Told().run(fork_once, pickled(0, 1, 2, 3))
+    os.write(go_on, b".")
+    os.waitpid(children[0], 0)
+    assert os.read(told_by, 1) == bytes([11])
+    for fd in (goes_on, go_on, told_by, tell):
+        os.close(fd)

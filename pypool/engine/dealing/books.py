@@ -309,6 +309,10 @@ class AgentBook:
         """It has a suspect in hand."""
         return any(share.alone for share in self.shares.values())
 
+    def comes_to(self, number: int) -> bool:
+        """Whether that share is the oldest of those that it holds: its end comes first."""
+        return next(iter(self.shares), None) == number
+
     @property
     def idle_slots(self) -> int:
         """Slots without a task, as far as it has told: a chunk keeps one slot busy."""

@@ -16,6 +16,9 @@ BLAMELESS_ENDS = frozenset(
 )
 """Ends of an element that say little against its tasks."""
 
+FULL_DISK = "full disk"
+"""The end of an element whose agent had no room to say hello: somebody else watches the disk."""
+
 SHORT_OF = {"out of memory": "memory", "time limit": "time"}
 """Ends of an element that say what there was too little of."""
 

@@ -10,7 +10,7 @@ from math import ceil
 
 from pypool.engine.dealing.actions import Action, Cancel, Dismiss, GiveUp, Policy, Submit
 from pypool.engine.dealing.books import AgentBook
-from pypool.engine.dealing.losses import BLAMELESS_ENDS
+from pypool.engine.dealing.losses import BLAMELESS_ENDS, FULL_DISK
 from pypool.engine.dealing.needs import USUAL, Need, fits, largest_first
 
 EARLY_DEATHS = 3
@@ -207,7 +207,7 @@ class Roster:
         no disk to say hello does not count: if there is no room for long, it is the disk's error.
         """
         self.remove(agent)
-        if how == "disk":
+        if how == FULL_DISK:
             self._no_disk_before = now + NO_DISK_SECONDS
             return
         if agent.adopted:  # what became of it while nobody looked says nothing of the next one

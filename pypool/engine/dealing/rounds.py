@@ -109,7 +109,7 @@ class Rounds:
         """Those that may be dealt something, the one heard last first."""
         able = []
         for key, agent in list(self._hungry.items()):
-            absent = agent.late or key not in self._roster.playing
+            absent = agent.late or self._roster.playing.get(key) is not agent
             if absent or agent.alone or agent.has_spare:
                 del self._hungry[key]  # it will be heard of before it is hungry again
             elif not (agent.asked or (agent.could_not and self._givebacks.rests(agent, now))):

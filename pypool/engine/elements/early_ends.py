@@ -55,6 +55,10 @@ class Ends:
         """An agent plays there."""
         self._nodes.pop(node, None)
 
+    def pardon_nodes(self) -> None:
+        """It was not the nodes: none of them is left out for what has been."""
+        self._nodes.clear()
+
     def take(self, job: str, index: int, state: ElementState, early: bool) -> Cause:
         """An end, and what is likely to have caused it."""
         cause = self._scheduler.cause(state, self.log_tail(job, index))

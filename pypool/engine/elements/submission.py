@@ -482,6 +482,10 @@ class ClusterElements:
 
     # -- for messages
 
+    def pardon_nodes(self) -> None:
+        """Elements that ended early have met something that is the same on all nodes."""
+        self._ends.pardon_nodes()
+
     def explain(self) -> str:
         """The end of an element's log, and what the scheduler has to add."""
         submissions = [*list(self._past.values())[-1:], *self._submissions.values()]

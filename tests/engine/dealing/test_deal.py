@@ -20,6 +20,7 @@ from pypool.engine.dealing.deal import (
     Submit,
 )
 from pypool.engine.dealing.givebacks import LONGEST_PAUSE
+from pypool.engine.dealing.losses import FULL_DISK
 from pypool.engine.dealing.needs import USUAL
 
 from .crew import World
@@ -300,6 +301,17 @@ def test_one_spare_chunk_is_no_hoard(slots, chunk):
     for _ in range(10):
         table.decide(after=5.0)
     assert not table.of(AskBack)
+
+
+def test_of_two_shares_the_end_of_the_first_is_waited_for():
+    """Though both are dealt at once."""
+    table = Table(2).knows("f", 1.0)
+    table.deal.open_batch(1, 100, "f")
+    table.decide()
+    book = table.deal.agents["a0"]
+    numbers = [share.number for share in table.shares if share.agent == "a0"]
+    assert len(numbers) > 1
+    assert [book.comes_to(number) for number in numbers] == [True] + [False] * (len(numbers) - 1)
 
 
 def test_who_was_asked_for_a_hoard_is_not_asked_again():
@@ -696,7 +708,7 @@ def test_elements_without_disk_are_replaced_again_and_again():
         table.decide(after=5.0)
         assert len(table.submissions) == number + 1
         table.deal.submitted([f"b{number}"], table.now)
-        table.deal.ended(f"b{number}", "disk", table.now)
+        table.deal.ended(f"b{number}", FULL_DISK, table.now)
         table.decide(after=1.0)
     assert not table.of(GiveUp)
     assert len(table.submissions) == 30
