@@ -197,7 +197,7 @@ class Pool:
         self._send(key, Asked(0.0, action.number, action.first, action.last))
         book = self.deal.agents[key]
         work = action.seconds * count / book.slots
-        self._looks[key].dealt(now, work, is_all=book.comes_to(action.number))
+        self._looks[key].dealt(now, work, is_first=book.comes_to(action.number))
         self._plan(key)
 
     def _send(self, key: str, asked: Asked) -> None:

@@ -506,7 +506,7 @@ class Dispatcher:
                 if link.looks is not None:
                     book = self._deal.agents[agent]
                     work = seconds * (last - first) / book.slots
-                    link.looks.dealt(now, work, is_all=book.comes_to(number))
+                    link.looks.dealt(now, work, is_first=book.comes_to(number))
                     self._post.plan(link)
             case deal.AskBack(agent, number):
                 self._ask(agent, records.RETURN, now, number)

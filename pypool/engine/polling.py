@@ -112,15 +112,15 @@ class Looks:
             self._active = now
             self.due = min(self.due, now + self._shortest)
 
-    def dealt(self, now: float, work: float, is_all: bool) -> None:
-        """A share was sent that is `work` seconds long, maybe all that the agent has.
+    def dealt(self, now: float, work: float, is_first: bool) -> None:
+        """A share was sent that is `work` seconds long, maybe the first of those that it has.
 
         Its end is waited for; to look before it costs an open and brings nothing.
         """
         if self._few:
             self._active = now + min(QUICKEST + EARLY * work, LATEST_LOOK)
-            self.due = self._active if is_all else min(self.due, self._active)
-        elif is_all:
+            self.due = self._active if is_first else min(self.due, self._active)
+        elif is_first:
             self._active = now
             if now - self._looked_at > IDLE_SLEEP:
                 work = 0.0  # it may have said goodbye meanwhile

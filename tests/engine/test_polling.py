@@ -2,6 +2,7 @@
 
 import pytest
 
+from pypool.engine.dealing import sizes
 from pypool.engine.polling import (
     FEW,
     FEW_LINKS,
@@ -35,11 +36,11 @@ def test_so_many_files_a_second(links: int, rate: float) -> None:
 def test_a_few_are_looked_at_soon_after_a_share() -> None:
     """At four fifths of what it should take, or after 20 ms; earlier if something else is due."""
     looks = Looks(4, 0.0)
-    looks.dealt(1.0, work=0.01, is_all=True)
+    looks.dealt(1.0, work=0.01, is_first=True)
     assert looks.due == pytest.approx(1.008 + QUICKEST)
-    looks.dealt(1.0, work=5.0, is_all=False)
+    looks.dealt(1.0, work=5.0, is_first=False)
     assert looks.due == pytest.approx(1.008 + QUICKEST)
-    looks.dealt(1.0, work=5.0, is_all=True)
+    looks.dealt(1.0, work=5.0, is_first=True)
     assert looks.due == pytest.approx(1.0 + LATEST_LOOK)
 
 
@@ -77,9 +78,9 @@ def test_many_are_looked_at_when_their_share_should_be_over(agents: int) -> None
     """Not before; the next share changes nothing in that."""
     looks = Looks(agents, 0.0)
     work = longest_sleep(agents)
-    looks.dealt(0.5, work, is_all=True)
+    looks.dealt(0.5, work, is_first=True)
     assert looks.due == pytest.approx(0.5 + work)
-    looks.dealt(0.6, work, is_all=False)
+    looks.dealt(0.6, work, is_first=False)
     assert looks.due == pytest.approx(0.5 + work)
 
 
@@ -114,7 +115,7 @@ def test_who_was_idle_is_looked_at_soon_after_a_share(agents: int) -> None:
     """It may have left since; the share goes to somebody else then."""
     looks = Looks(agents, 0.0)
     looks.looked(5.0, found=True, busy=False, awaited=0)
-    looks.dealt(15.0, work=1000.0, is_all=True)
+    looks.dealt(15.0, work=1000.0, is_first=True)
     assert looks.due <= 15.0 + longest_sleep(agents) / 8
 
 
@@ -149,3 +150,8 @@ def test_a_disk_is_slow_if_it_was_so_lately() -> None:
     for _ in range(100):
         pace.took(0.0001)
     assert not pace.is_slow
+
+
+def test_the_dealer_means_the_same_by_few() -> None:
+    """It imports nothing that is not its own, so the number stands there, too."""
+    assert sizes.FEW == FEW
