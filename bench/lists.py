@@ -4,11 +4,10 @@ import heapq
 from collections.abc import Sequence
 from random import Random
 
-SEED = 1
 KINDS = ("lognormal", "last", "sorted", "heavy")
 
 
-def uneven(kind: str, workers: int, seconds: float) -> list[float]:
+def uneven(kind: str, workers: int, seconds: float, seed: int = 1) -> list[float]:
     """Run times of tasks that keep so many workers busy for about so many seconds.
 
     Parameters
@@ -16,8 +15,10 @@ def uneven(kind: str, workers: int, seconds: float) -> list[float]:
     kind : {"lognormal", "last", "sorted", "heavy"}
         Random; the same with the 5 % longest at the end; from short to long; 1 % are a hundred
         times as long.
+    seed : int
+        Says which of these lists.
     """
-    random = Random(SEED)
+    random = Random(seed)
     work = workers * seconds
     count = 50 * workers
     if kind == "heavy":

@@ -1,15 +1,16 @@
 """Makespan of the dealing rules, simulated: the real `Deal`, with agents and delays made up.
 
 Each agent has slots that take the lowest tasks of its shares one by one, tells of results at once
-when it runs dry and else every 0.1 s, and hears and is heard after a delay. The yardstick is
-first-come-first-served without any overhead: each free slot takes the next task of the list.
+when it runs dry or a share is done, else every 0.1 s, and hears and is heard after a delay. The
+yardstick is first-come-first-served without any overhead: each free slot takes the next task of the
+list.
 
     python -m bench.simulation.dealing --agents 4 64 --latency nfs
 """
 
 import argparse
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -89,6 +90,8 @@ class SimulatedAgent:
         self.slots = slots
         self.world = world
         self.todo: deque[int] = deque()
+        self.share: dict[int, int] = {}
+        self.left: Counter[int] = Counter()
         self.running = 0
         self.done: list[int] = []
         self.flushed = 0.0
@@ -96,11 +99,15 @@ class SimulatedAgent:
 
     def take_share(self, first: int, last: int) -> None:
         self.todo.extend(range(first, last))
+        self.share.update(dict.fromkeys(range(first, last), first))
+        self.left[first] += last - first
         self.feed()
 
     def give_back(self, number: int) -> None:
         self.flush()
         returned, self.todo = list(self.todo), deque()
+        for index in returned:
+            self.left[self.share[index]] -= 1
         self.world.tell(self, ("returned", [number, *returned]))
 
     def feed(self) -> None:
@@ -112,9 +119,10 @@ class SimulatedAgent:
     def finish(self, index: int) -> None:
         self.running -= 1
         self.done.append(index)
+        self.left[self.share[index]] -= 1
         self.feed()
         due = self.flushed + REPORT_SECONDS - self.world.now
-        if self.running < self.slots or due <= 0:
+        if self.running < self.slots or not self.left[self.share[index]] or due <= 0:
             self.flush()
         elif not self.flush_planned:
             self.flush_planned = True

@@ -81,6 +81,7 @@ class Player:
         self._todo: deque[list[int]] = deque()
         self._left: dict[int, int] = {}
         self._done: list[int] = []
+        self._share_done = False
         self._read_to = 0
         self._now = hello
         self._write("hello", 0, [])
@@ -118,13 +119,14 @@ class Player:
         if not self.inbox or self.inbox[0].seen_at > now:
             self._look_in_vain(now, min(until, self.inbox[0].seen_at if self.inbox else NEVER))
             return
-        self._now = now = now + self._disk.open("agents", now)
+        took = self._disk.open("agents", now)
+        self._now = now = now + took
         while self.inbox and self.inbox[0].seen_at <= now:
             found = True
             self._take(self.inbox.popleft())
         if found:
             self._looking.active = now
-        self._looking.looked(now, self._has_enough())
+        self._looking.looked(now, self._has_enough(), took)
 
     def _look_in_vain(self, now: float, until: float) -> None:
         enough = self._has_enough()
@@ -136,9 +138,11 @@ class Player:
         if count > 1:
             self._disk.open_often("agents", now, count, every)
             self._now = now + (count - 1) * every
+            took = self._looking.took
         else:
-            self._now = now + self._disk.open("agents", now)
-        self._looking.looked(self._now, enough)
+            took = self._disk.open("agents", now)
+            self._now = now + took
+        self._looking.looked(self._now, enough, took)
 
     def _take(self, asked: Asked) -> None:
         if asked.last:
@@ -173,6 +177,7 @@ class Player:
         self._left[share] -= tasks
         if not self._left[share]:
             del self._left[share]
+            self._share_done = True
 
     def _beat(self, now: float) -> None:
         """It reads what the driver's file says, then tells what it holds."""
@@ -184,12 +189,13 @@ class Player:
         if not self._done:
             return
         dry = not self._todo and len(self._running) < self._slots
-        if self._telling.is_due(now, dry, False, BYTES * len(self._done)):
+        if self._telling.is_due(now, dry, self._share_done, False, BYTES * len(self._done)):
             self._write("answered", 0, [])
 
     def _write(self, kind: str, number: int, tasks: list[int]) -> None:
         """What was done stands before all other news."""
         seen_at = self._now + self._disk.open("agents", self._now) + self._disk.delay()
+        self._share_done = False
         if self._done:
             done, self._done = sorted(self._done), []
             self.outbox.append(Told(seen_at, "answered", 0, done, []))

@@ -98,11 +98,18 @@ class Again(Workload):
 
 
 class Uneven(Workload):
-    """Sleeps of uneven length, so many seconds of work for each worker."""
+    """Sleeps of uneven length, so many seconds of work for each worker.
+
+    Each round has a list of its own: where in a list the long ones stand is luck.
+    """
 
     kind: ClassVar[str]
     defaults = (5,)
     measures = (Measure("over first-come-first-served", "x", compared=False),)
+
+    def __init__(self, number: float) -> None:
+        super().__init__(number)
+        self._turns: Counter[str] = Counter()
 
     @property
     def label(self) -> str:
@@ -113,7 +120,8 @@ class Uneven(Workload):
         return len(uneven(self.kind, 4, self.number))
 
     def measure(self, seat: Seat) -> dict[str, float]:
-        sleeps = uneven(self.kind, seat.workers, self.number)
+        self._turns[seat.peer.name] += 1
+        sleeps = uneven(self.kind, seat.workers, self.number, self._turns[seat.peer.name])
         with seat.open() as turn:
             turn.start()
             turn.warm_up()

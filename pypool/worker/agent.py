@@ -394,6 +394,7 @@ class Agent:
         held.unanswered -= count
         if not held.unanswered:
             self._held.pop(held.number, None)
+            self._mail.share_is_done()
 
     def _reap(self) -> None:
         while True:

@@ -75,7 +75,7 @@ class Mail:
         self._telling = Telling(agents, pipes is not None, now)
         self._outcomes: dict[int, list[bytes]] = {}
         self._outcome_bytes = 0
-        self._news = False
+        self._news = self._share_done = False
 
     # -- what comes in
 
@@ -101,7 +101,7 @@ class Mail:
             self.looking.active = now
         if isinstance(self._inbox, PipeReader) and self._inbox.ended:
             self.broken = True
-        self.looking.looked(now, enough_to_do)
+        self.looking.looked(now, enough_to_do, time.monotonic() - now)
         return found
 
     def read_driver(self, now: float) -> None:
@@ -150,16 +150,21 @@ class Mail:
         self._outbox.put(kind, pack(words), key)
         self._news = True
 
+    def share_is_done(self) -> None:
+        """All has been put that there is to say of one."""
+        self._share_done = True
+
     def flush_if_due(self, now: float, dry: bool) -> None:
         """Writes if it is worth it."""
         if not (self._outcomes or self._news or self._outbox.waiting):
             return
-        if self._telling.is_due(now, dry, self._news, self._outcome_bytes):
+        if self._telling.is_due(now, dry, self._share_done, self._news, self._outcome_bytes):
             self.flush(now)
 
     def flush(self, now: float, sync: bool = False) -> None:
         """Writes all there is, as far as disk or pipe take it."""
         self._put_outcomes()
+        self._share_done = False
         self._telling.told(now)
         try:
             self._outbox.flush(sync)

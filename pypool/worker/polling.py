@@ -22,6 +22,11 @@ AGENTS_PER_SECOND = 500
 LOOKS_TO_LONGEST = 32
 """Of many agents the shortest sleep is the longest one over this."""
 
+TOOK_TO_SLEEP = 20
+LONGEST_FOR_SLOW = 1.0
+"""Who has enough to do sleeps so many times as long as a look took, but not longer than this: no
+slot is fed meanwhile, so that a slow disk would cost much of what it works."""
+
 CAUTIOUS = 640
 """From so many agents on one without work looks again after as long as it has had none."""
 
@@ -63,13 +68,16 @@ class Looking:
         When to look next.
     longest : float
         The longest sleep while something may come.
+    took : float
+        Seconds of the last look.
     """
 
-    __slots__ = ("_caution", "_few", "_shortest", "active", "due", "longest")
+    __slots__ = ("_caution", "_few", "_shortest", "active", "due", "longest", "took")
 
     def __init__(self, agents: int, now: float) -> None:
         self.active = self.due = now
         self.longest = longest_sleep(agents)
+        self.took = 0.0
         self._few = agents <= FEW
         self._caution = caution(agents)
         self._shortest = shortest_sleep(agents)
@@ -85,14 +93,15 @@ class Looking:
     def sleep(self, silence: float, enough: bool) -> float:
         """Short right after activity, then longer; the longest while there is enough to do."""
         if enough:
-            return self.longest
+            return max(self.longest, min(TOOK_TO_SLEEP * self.took, LONGEST_FOR_SLOW))
         if silence > IDLE_AFTER:
             return max(IDLE_SLEEP, self.longest)
         part = silence / 10 if self._few else silence * self._caution
         return min(max(part, self._shortest), self.longest)
 
-    def looked(self, now: float, enough: bool) -> None:
-        """It has been looked at."""
+    def looked(self, now: float, enough: bool, took: float = 0.0) -> None:
+        """It has been looked at, for so many seconds, in which no slot was fed."""
+        self.took = took
         self.due = now + self.sleep(now - self.active, enough)
 
     def look_sooner(self, now: float) -> None:
@@ -116,25 +125,30 @@ class Telling:
         Seconds after which it is told at the latest.
     """
 
-    __slots__ = ("_told", "every")
+    __slots__ = ("_few", "_told", "every")
 
     def __init__(self, agents: int, by_pipe: bool, now: float) -> None:
+        self._few = agents <= FEW
         self.every = PIPE_SECONDS if by_pipe else max(FILE_SECONDS, agents / AGENTS_PER_SECOND)
         self._told = now
 
-    def is_due(self, now: float, dry: bool, news: bool, size: int) -> bool:
+    def is_due(self, now: float, dry: bool, done: bool, news: bool, size: int) -> bool:
         """Whether to write now what there is.
 
         Parameters
         ----------
         dry : bool
             A slot has nothing to do.
+        done : bool
+            A share is done. A few agents hold so little that the next one should soon be dealt.
         news : bool
             There is more to tell than outcomes.
         size : int
             Bytes of outcomes.
         """
-        return news or dry or now - self._told >= self.every or size > MANY_BYTES
+        if news or dry or (done and self._few):
+            return True
+        return now - self._told >= self.every or size > MANY_BYTES
 
     def told(self, now: float) -> None:
         """It has been written, or was tried."""

@@ -17,10 +17,11 @@ def test_one_worker_does_all_of_it() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lists_hold_the_work_that_was_asked_for(kind: str) -> None:
-    """So many seconds for each worker, and the same list each time."""
+    """So many seconds for each worker, and the same list each time, another one for each seed."""
     tasks = uneven(kind, workers=4, seconds=5)
     assert sum(tasks) == pytest.approx(20, abs=0.001)
     assert tasks == uneven(kind, workers=4, seconds=5)
+    assert tasks != uneven(kind, workers=4, seconds=5, seed=2)
 
 
 def test_last_and_sorted_are_the_random_list_in_another_order() -> None:

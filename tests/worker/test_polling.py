@@ -84,6 +84,19 @@ def test_all_that_wait_open_500_files_a_second(agents: int) -> None:
     assert agents * later / (30 * longest) == pytest.approx(500, rel=0.1)
 
 
+def test_slow_looks_are_seldom_while_there_is_enough_to_do() -> None:
+    """No slot is fed during a look; without work nothing is lost by one."""
+    looking = Looking(4, 0.0)
+    looking.looked(0.0, enough=True, took=0.015)
+    assert looking.due == pytest.approx(0.3)
+    looking.looked(1.0, enough=True, took=60.0)
+    assert looking.due == pytest.approx(2.0)
+    looking.looked(2.0, enough=False, took=0.015)
+    assert looking.due < 2.1
+    looking.looked(3.0, enough=True, took=1e-5)
+    assert looking.due == pytest.approx(3.02)
+
+
 def test_longest_sleep_ends_with_the_work() -> None:
     """It was for as long as there was enough to do."""
     looking = Looking(1000, 0.0)
@@ -97,15 +110,22 @@ def test_outcomes_are_told_in_groups() -> None:
     """Every 0.1 s by a few, seldomer by many."""
     for agents, every in [(4, 0.1), (FEW, 0.128), (1000, 2.0)]:
         telling = Telling(agents, by_pipe=False, now=5.0)
-        assert not telling.is_due(5.0 + 0.9 * every, dry=False, news=False, size=10)
-        assert telling.is_due(5.0 + 1.1 * every, dry=False, news=False, size=10)
+        assert not telling.is_due(5.0 + 0.9 * every, dry=False, done=False, news=False, size=10)
+        assert telling.is_due(5.0 + 1.1 * every, dry=False, done=False, news=False, size=10)
         assert telling.at == pytest.approx(5.0 + every)
 
 
 def test_outcomes_are_told_at_once_if_somebody_waits() -> None:
     """The agent has run dry, has other news, or many bytes."""
     telling = Telling(1000, by_pipe=False, now=5.0)
-    assert not telling.is_due(5.0, dry=False, news=False, size=10)
-    assert telling.is_due(5.0, dry=True, news=False, size=10)
-    assert telling.is_due(5.0, dry=False, news=True, size=0)
-    assert telling.is_due(5.0, dry=False, news=False, size=MANY_BYTES + 1)
+    assert not telling.is_due(5.0, dry=False, done=False, news=False, size=10)
+    assert telling.is_due(5.0, dry=True, done=False, news=False, size=10)
+    assert telling.is_due(5.0, dry=False, done=False, news=True, size=0)
+    assert telling.is_due(5.0, dry=False, done=False, news=False, size=MANY_BYTES + 1)
+
+
+def test_few_tell_at_once_that_a_share_is_done() -> None:
+    """They hold so little that the next one should be dealt; many have seconds."""
+    few, many = Telling(FEW, False, now=5.0), Telling(FEW + 1, False, now=5.0)
+    assert few.is_due(5.0, dry=False, done=True, news=False, size=10)
+    assert not many.is_due(5.0, dry=False, done=True, news=False, size=10)

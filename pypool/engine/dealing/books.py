@@ -205,6 +205,8 @@ class ShareBook:
         Tasks of it of which the agent has said nothing yet.
     since : float
         When it was dealt.
+    was_dry : bool
+        The agent, which knows the batch, had nothing to do then, and has not answered since.
     """
 
     number: int
@@ -215,6 +217,7 @@ class ShareBook:
     alone: bool
     since: float
     silent: Ranges
+    was_dry: bool = False
 
     @property
     def chunks(self) -> int:
@@ -242,6 +245,10 @@ class AgentBook:
         It begins nothing more and leaves as soon as what it works at is done.
     heard : float
         When something of it was last read; before hello, when it was submitted.
+    spoke_at : float
+        When it last said something of a task, or was dealt one while it had none.
+    at_long_ones : bool
+        Since then it is at tasks that take so long that it was asked for what waits for them.
     running_since : float or None
         When the scheduler first called it running.
     absent : int
@@ -266,6 +273,8 @@ class AgentBook:
         What it holds, in the order in which it was dealt.
     lost_shares : dict of int to ShareBook
         What it held when it was lost.
+    knows : int
+        The batch of which it has last told something.
     """
 
     key: str
@@ -277,6 +286,8 @@ class AgentBook:
     said_hello: bool = False
     lost: bool = False
     late: bool = False
+    spoke_at: float = 0.0
+    at_long_ones: bool = False
     running_since: float | None = None
     absent: int = 0
     asked: int = 0
@@ -289,6 +300,7 @@ class AgentBook:
     rests_until: float = 0.0
     shares: dict[int, ShareBook] = field(default_factory=dict)
     lost_shares: dict[int, ShareBook] = field(default_factory=dict)
+    knows: int = 0
 
     @property
     def plays(self) -> bool:
@@ -328,6 +340,11 @@ class AgentBook:
             free -= share.chunks
         return False
 
+    @property
+    def has_enough(self) -> bool:
+        """It is dealt nothing more before it has told something."""
+        return self.has_spare or (self.at_long_ones and not self.idle_slots)
+
     def unbegun(self) -> Iterator[tuple[ShareBook, int]]:
         """Its shares, each with how many tasks of it cannot have begun."""
         free = self.slots
@@ -340,6 +357,11 @@ class AgentBook:
     def was_heard(self, now: float) -> None:
         self.heard = now
         self.absent = 0
+
+    def spoke(self, now: float) -> None:
+        """It has done a task."""
+        self.spoke_at = now
+        self.at_long_ones = False
 
     def could(self) -> None:
         """It has begun a task."""

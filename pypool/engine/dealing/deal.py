@@ -214,6 +214,7 @@ class Deal:
         """
         agent = self.agents[key]
         self._heard(agent, now)
+        agent.spoke(now)
         if agent.could_not:
             agent.could()
         self._answered = True
@@ -221,6 +222,7 @@ class Deal:
         if book is None:
             self.duplicates += len(indexes)
             return []
+        self._learn_way(agent, book, seconds, now)
         self.estimates.add(book.function, seconds)
         self._demand.done(seconds, now)
         counts: list[int] = []
@@ -279,6 +281,7 @@ class Deal:
         """
         agent = self.agents[key]
         self._heard(agent, now)
+        agent.spoke(now)
         agent.could()
         self._cut_off(agent, batch, index, True, why, short_of)
 
@@ -354,6 +357,7 @@ class Deal:
         if not self.open_tasks:
             return
         self._recalls.from_hoards(now)
+        self._recalls.from_those_at_long_ones(now)
         if self._recalls.may_help(now):
             self._recalls.for_dry(self._rounds.dry(now), now)
 
@@ -363,6 +367,17 @@ class Deal:
         agent.was_heard(now)
         if agent.plays:
             self._rounds.was_heard(agent)
+
+    def _learn_way(
+        self, agent: AgentBook, book: BatchBook, seconds: list[float], now: float
+    ) -> None:
+        """From the first answer of an agent that had nothing to do when it was dealt something."""
+        agent.knows = book.number
+        share = next(iter(agent.shares.values()), None)
+        if share is not None and share.was_dry and share.batch is book:
+            share.was_dry = False
+            at_work = sum(seconds) / min(agent.slots, len(seconds) or 1)
+            self.estimates.add_way(now - share.since - at_work)
 
     def _close(self, book: BatchBook, first: int, last: int) -> int:
         count = book.close(first, last)

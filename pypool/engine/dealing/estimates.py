@@ -1,4 +1,4 @@
-"""What a task of a function takes, learned from those that have run."""
+"""What a task of a function takes, and the way to an agent, learned from those that have run."""
 
 from collections import deque
 from statistics import median
@@ -17,13 +17,20 @@ class Estimates:
     ----------
     functions : int
         How often a function became known.
+    way : float
+        Seconds for which an agent without work waits for a share and for its answer to be read;
+        the shortest of the last ones, for whatever else makes an answer late is not the way.
     """
 
     REMEMBERED = 64
     FUNCTIONS = 1000
+    WAYS = 8
+    LONGEST_WAY = 2.0
 
     def __init__(self) -> None:
         self.functions = 0
+        self.way = 0.0
+        self._ways: deque[float] = deque(maxlen=self.WAYS)
         self._seconds: dict[str, deque[float]] = {}
         self._medians: dict[str, float] = {}
 
@@ -36,6 +43,12 @@ class Estimates:
         history = self._seconds.setdefault(function, deque(maxlen=self.REMEMBERED))
         history.extend(seconds[:: max(1, len(seconds) // 16)])
         self._medians.pop(function, None)
+
+    def add_way(self, seconds: float) -> None:
+        """How long an agent was without work on its way."""
+        self._ways.append(min(seconds, self.LONGEST_WAY))
+        if len(self._ways) == self.WAYS:
+            self.way = max(min(self._ways), 0.0)
 
     def get(self, function: str) -> float | None:
         """Seconds that a task of this function takes, if one was ever seen."""

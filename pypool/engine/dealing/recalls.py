@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pypool.engine.dealing.actions import Action, AskBack, Policy
 from pypool.engine.dealing.books import AgentBook
 from pypool.engine.dealing.estimates import Estimates
-from pypool.engine.dealing.sizes import FEW, hoards, work_to_recall
+from pypool.engine.dealing.sizes import FEW, hoards, is_at_long_ones, work_to_recall
 
 MOST_IN_VAIN = 6
 
@@ -36,7 +36,7 @@ class Recalls:
         many = policy.processes // policy.slots > FEW
         self._pause = policy.recall_seconds / LOOKS_OF_MANY if many else 0.0
         self._dry_at = self._not_before = 0.0
-        self._hoards_at = 0.0
+        self._hoards_at = self._long_ones_at = 0.0
 
     def at_once(self) -> None:
         """Something was dealt, so that asking may help again."""
@@ -75,6 +75,24 @@ class Recalls:
         players = len(self._playing)
         for agent in self._playing.values():
             if self._may_ask(agent, now) and hoards(agent, self._estimates, players):
+                self._ask(agent, now)
+
+    def from_those_at_long_ones(self, now: float) -> None:
+        """What waits behind tasks that take far longer than usual is for others.
+
+        Else two long tasks in one share are run one after the other, while others are at short
+        ones. They are dealt nothing in reserve until they are done with one.
+        """
+        if now < self._long_ones_at or self._policy.deals_all:
+            return
+        worth = self._policy.recall_seconds
+        self._long_ones_at = now + worth
+        players = len(self._playing)
+        for agent in self._playing.values():
+            if self._may_ask(agent, now) and is_at_long_ones(
+                agent, self._estimates, worth, players, now
+            ):
+                agent.at_long_ones = True
                 self._ask(agent, now)
 
     def at_any_rate(self, agent: AgentBook, now: float) -> None:

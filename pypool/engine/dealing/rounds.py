@@ -95,7 +95,7 @@ class Rounds:
             busy = [agent for agent in able if not agent.idle_slots]
             able = busy + self._deal_round(dry, waiting, now)
             waiting = self._waiting_batches()
-        able = [agent for agent in able if not agent.has_spare and not agent.alone]
+        able = [agent for agent in able if not agent.has_enough and not agent.alone]
         self._deal_round(able, waiting, now)
 
     def _waiting_batches(self) -> list[BatchBook]:
@@ -110,7 +110,7 @@ class Rounds:
         able = []
         for key, agent in list(self._hungry.items()):
             absent = agent.late or self._roster.playing.get(key) is not agent
-            if absent or agent.alone or agent.has_spare:
+            if absent or agent.alone or agent.has_enough:
                 del self._hungry[key]  # it will be heard of before it is hungry again
             elif not (agent.asked or (agent.could_not and self._givebacks.rests(agent, now))):
                 able.append(agent)
@@ -199,7 +199,8 @@ class Rounds:
             self._hungry.pop(agent.key, None)
             return 0
         players = len(self._roster.playing)
-        return share_size(batch, seconds, agent, parts[batch.number], players)
+        way = self._estimates.way
+        return share_size(batch, seconds, agent, parts[batch.number], players, way)
 
     def give(
         self, agent: AgentBook, batch: BatchBook, which: Range, now: float, alone: bool = False
@@ -211,7 +212,12 @@ class Rounds:
         attempt = 1 + loss.charged + loss.free if loss else 1
         silent = Ranges()
         silent.add(first, last)
-        agent.shares[number] = ShareBook(number, batch, first, last, attempt, alone, now, silent)
+        was_dry = not agent.shares and agent.knows == batch.number
+        if not agent.shares:
+            agent.spoke_at = now
+        agent.shares[number] = ShareBook(
+            number, batch, first, last, attempt, alone, now, silent, was_dry
+        )
         batch.unanswered_shares += 1
         seconds = self._estimates.get(batch.function) or 0.0
         self._actions.append(

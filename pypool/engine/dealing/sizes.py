@@ -6,7 +6,10 @@ from pypool.engine.dealing.books import AgentBook, BatchBook
 from pypool.engine.dealing.estimates import LEAST_SECONDS, Estimates
 
 LEAST_SHARE_SECONDS = 0.002
-SHARE_SECONDS = 0.25
+SHARE_SECONDS = 0.15
+WAYS_PER_SHARE = 3
+"""A share is worth so many ways to an agent and back: the next one is to be there in time."""
+
 AGENTS_PER_SHARE_SECOND = 200
 """With many agents shares are larger: so many shares a second the dispatcher can deal."""
 
@@ -14,8 +17,11 @@ FEW = 64
 AGENTS_PER_WORTH_SECOND = 500
 """Of more agents each looks seldom: what is asked back comes so much later."""
 
-HOARD_SHARES = 16
+HOARD_SHARES = 8
 """Who has more than so many shares' work that has not begun has got it by mistake."""
+
+LONG = 8
+"""What takes so many times as long as usual is a long task."""
 
 REPORT_SECONDS = 0.1
 AGENTS_PER_REPORT_SECOND = 500
@@ -24,7 +30,12 @@ FED_AHEAD = 16
 
 
 def share_size(
-    batch: BatchBook, seconds: float | None, agent: AgentBook, part: float, agents: int
+    batch: BatchBook,
+    seconds: float | None,
+    agent: AgentBook,
+    part: float,
+    agents: int,
+    way: float = 0.0,
 ) -> int:
     """How many tasks the agent is dealt at once.
 
@@ -36,6 +47,8 @@ def share_size(
         What is left of the batch for each slot.
     agents : int
         How many play.
+    way : float
+        Seconds to an agent and back.
     """
     fair = part * agent.slots
     idle = agent.idle_slots * batch.chunk
@@ -43,14 +56,14 @@ def share_size(
         count = ceil(max(fair / 2, min(fair, idle)))
     else:
         seconds = max(seconds, LEAST_SECONDS)
-        enough = agent.slots * share_seconds(agents) / seconds
+        enough = agent.slots * share_seconds(agents, way) / seconds
         count = ceil(max(min(max(enough, idle), fair), LEAST_SHARE_SECONDS / seconds))
     return ceil(max(count, 1) / batch.chunk) * batch.chunk
 
 
-def share_seconds(agents: int) -> float:
+def share_seconds(agents: int, way: float = 0.0) -> float:
     """How much work for each slot is dealt at once, if it is known and there is enough."""
-    return max(SHARE_SECONDS, agents / AGENTS_PER_SHARE_SECOND)
+    return max(SHARE_SECONDS, agents / AGENTS_PER_SHARE_SECOND, WAYS_PER_SHARE * way)
 
 
 def recall_seconds(agents: int) -> float:
@@ -84,7 +97,25 @@ def hoards(agent: AgentBook, estimates: Estimates, agents: int) -> bool:
     spare = [(count, share.batch.chunk) for share, count in agent.unbegun() if count]
     if sum(count for count, _ in spare) <= max((chunk for _, chunk in spare), default=0):
         return False
-    return unbegun_seconds(agent, estimates) > HOARD_SHARES * share_seconds(agents)
+    return unbegun_seconds(agent, estimates) > HOARD_SHARES * share_seconds(agents, estimates.way)
+
+
+def is_at_long_ones(
+    agent: AgentBook, estimates: Estimates, worth: float, agents: int, now: float
+) -> bool:
+    """Whether all that it works at takes far longer than usual, while other tasks wait for it."""
+    if not agent.shares or agent.idle_slots or not any(count for _, count in agent.unbegun()):
+        return False
+    seconds = estimates.get(next(iter(agent.shares.values())).batch.function)
+    if seconds is None:
+        return False
+    usual = LONG * max(seconds, LEAST_SECONDS) + report_seconds(agents) + worth
+    return now - agent.spoke_at > usual
+
+
+def report_seconds(agents: int) -> float:
+    """An agent tells what it has done at most so long after."""
+    return max(REPORT_SECONDS, agents / AGENTS_PER_REPORT_SECOND)
 
 
 def at_work_at_most(agent: AgentBook, seconds: float | None, agents: int) -> int:
@@ -95,6 +126,5 @@ def at_work_at_most(agent: AgentBook, seconds: float | None, agents: int) -> int
     """
     if seconds is None:
         return FED_AHEAD * agent.slots
-    unreported = max(REPORT_SECONDS, agents / AGENTS_PER_REPORT_SECOND)
-    unreported /= max(seconds, LEAST_SECONDS)
+    unreported = report_seconds(agents) / max(seconds, LEAST_SECONDS)
     return agent.slots * min(FED_AHEAD, 2 + int(unreported))

@@ -136,12 +136,38 @@ def test_elements_about_to_start_are_counted():
     assert [share.last for share in table.decide()] == [100]
 
 
-@pytest.mark.parametrize(("seconds", "tasks"), [(0.001, 250), (0.01, 25), (1.0, 1), (100.0, 1)])
+@pytest.mark.parametrize(("seconds", "tasks"), [(0.001, 150), (0.01, 15), (1.0, 1), (100.0, 1)])
 def test_shares_are_sized_by_time(seconds, tasks):
-    """A share is a quarter of a second of work, and one more is in hand."""
+    """A share is 0.15 s of work, and one more is in hand."""
     table = Table(2).knows("f", seconds)
     table.deal.open_batch(1, 100_000, "f")
     assert [share.last - share.first for share in table.decide()] == [tasks] * 4
+
+
+def slow_ways(seconds):
+    """What an agent is dealt at once that waited so long for shares of 10 ms, again and again."""
+    table = Table(1).knows("f", 0.01)
+    table.deal.open_batch(1, 100_000, "f")
+    for way in seconds:
+        first, second = table.decide()
+        table.now += way + 0.01 * (first.last - first.first)
+        table.answer(first)
+        table.now += 0.01 * (second.last - second.first)
+        table.answer(second)
+    return {share.last - share.first for share in table.decide()}
+
+
+def test_shares_grow_with_the_way():
+    """Where it is long, to an agent without work and back, the next share is dealt earlier."""
+    assert slow_ways([0.4] * 9) == {120}
+
+
+def test_what_was_late_once_was_not_on_its_way():
+    """The shortest of the last ways counts, and the first answer tells none: all is loaded then."""
+    assert slow_ways([9.0] + [0.4] * 7) == {15}
+    assert slow_ways([0.4] * 8 + [0.01]) == {15}
+    assert slow_ways([0.4] * 2 + [60.0] * 7) == {120}
+    assert slow_ways([60.0] * 9) == {600}
 
 
 def test_shares_grow_with_the_number_of_agents():
@@ -289,6 +315,64 @@ def test_hoards_are_asked_for_early():
     table.deal.answered(first.agent, 1, [first.first], [10.0], 10.0)
     table.decide(after=10.0)
     assert {ask.agent for ask in table.of(AskBack)} == {"a0", "a1"}
+
+
+def at_a_long_task(slots=1, late=1.0):
+    """Of two agents with tasks of 10 ms the first one says nothing for so long."""
+    table = Table(2, slots=slots).knows("f", 0.01)
+    table.deal.open_batch(1, 1000, "f")
+    mine, *_ = [share for share in table.decide() if share.agent == "a0"]
+    for share in [share for share in table.shares if share.agent == "a1"]:
+        table.answer(share)
+    table.decide(after=late)
+    return table, mine
+
+
+def test_what_waits_behind_a_long_task_is_for_others():
+    """Who says nothing for far longer than usual is asked for it before the end is near."""
+    table, mine = at_a_long_task()
+    assert table.deal.batches[1].todo
+    assert table.of(AskBack) == [AskBack("a0", 1)]
+    table.deal.returned("a0", [(1, mine.first + 1, mine.last)], "", 1, table.now)
+    for share in [share for share in table.shares if share.agent == "a1"][-2:]:
+        table.answer(share)
+    (*_, last) = table.decide()
+    assert [(each.agent, each.first, each.last) for each in table.shares[-2:]] == [
+        ("a1", mine.first + 1, mine.last),
+        ("a1", last.first, last.last),
+    ]
+
+
+def test_who_is_at_a_long_task_has_none_in_reserve():
+    """Until it is done: then it is dealt as much as others."""
+    table, mine = at_a_long_task()
+    held = [share for share in table.shares if share.agent == "a0"]
+    returned = [(1, mine.first + 1, mine.last), *[(1, s.first, s.last) for s in held[1:]]]
+    table.deal.returned("a0", returned, "", 1, table.now)
+    for _ in range(10):
+        assert "a0" not in {share.agent for share in table.decide(after=1.0)}
+    table.deal.answered("a0", 1, [mine.first], [12.0], table.now)
+    assert [share.agent for share in table.decide()].count("a0") == 2
+
+
+@pytest.mark.parametrize(("slots", "late"), [(1, 0.22), (2, 0.22)])
+def test_who_takes_a_little_longer_keeps_its_work(slots, late):
+    """What is usual is as long as eight tasks, and an agent does not tell of each at once."""
+    table, _ = at_a_long_task(slots, late)
+    assert not table.of(AskBack)
+
+
+def test_a_slot_at_a_long_task_does_not_stop_the_others():
+    """An agent that tells of others is not at long tasks only."""
+    table = Table(2, slots=2).knows("f", 0.01)
+    table.deal.open_batch(1, 1000, "f")
+    first, *_ = [share for share in table.decide() if share.agent == "a0"]
+    for index in range(first.first + 1, first.last - 1):
+        table.now += 0.1
+        table.deal.answered("a0", 1, [index], [0.01], table.now)
+        for share in table.decide():
+            assert share.agent == "a0"
+    assert "a0" not in {ask.agent for ask in table.of(AskBack)}
 
 
 @pytest.mark.parametrize(("slots", "chunk"), [(1, 1), (4, 1), (1, 3), (4, 3)])
