@@ -359,7 +359,7 @@ class Agent:
             due = min(due, mail.looking.due)
         else:
             reading.append(mail.pipes[0])
-            writing += [mail.pipes[1]] if mail.waiting else []
+            writing += [mail.pipes[1]] if mail.refused else []
         wait_for(reading, writing, due - now)
 
     def _collect(self) -> None:

@@ -158,7 +158,9 @@ class Mail:
         """Writes if it is worth it."""
         if not (self._outcomes or self._news or self._outbox.waiting):
             return
-        if self._telling.is_due(now, dry, self._share_done, self._news, self._outcome_bytes):
+        if self.refused or self._telling.is_due(
+            now, dry, self._share_done, self._news, self._outcome_bytes
+        ):
             self.flush(now)
 
     def flush(self, now: float, sync: bool = False) -> None:
@@ -188,6 +190,11 @@ class Mail:
     def waiting(self) -> int:
         """Bytes that have not been taken yet."""
         return self._outbox.waiting + self._outcome_bytes
+
+    @property
+    def refused(self) -> bool:
+        """The pipe was full: it is written to again as soon as it takes something."""
+        return self.pipes is not None and self._outbox.waiting > 0
 
     def flush_at(self) -> float:
         """When to try again, or to write the next group."""

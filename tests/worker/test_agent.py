@@ -239,6 +239,18 @@ def test_the_next_worker_of_a_slot_writes_a_data_file_of_its_own(play: Play) -> 
     assert player.values(number, 1) == [b"x" * 100_000]
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counted by Linux")
+def test_what_waits_to_be_told_with_others_keeps_the_agent_asleep(play: Play) -> None:
+    """It looks when something comes or is due, not again and again until then."""
+    player = play(slots=2)
+    number = player.deal(time.sleep, [0.02] * 40)
+    assert len(player.values(number, 40)) == 40
+    counts = dict(
+        line.split(": ") for line in Path(f"/proc/{player.agent.pid}/io").read_text().splitlines()
+    )
+    assert int(counts["syscr"]) < 2000
+
+
 def test_a_result_that_looks_like_a_record_does_no_harm(play: Play) -> None:
     """Bytes by which a reader finds its way again after damage."""
     player = play()
