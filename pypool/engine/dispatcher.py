@@ -43,7 +43,6 @@ from pypool.errors import AgentStartError, PoolError, RunDirectoryError, SubmitE
 from pypool.results import pieces
 from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
-from pypool.rundir.messages import WRITING
 from pypool.rundir.records import Record
 from pypool.rundir.run import unusable
 from pypool.rundir.waiting import wait_for
@@ -391,7 +390,7 @@ class Dispatcher:
 
     def _write(self, batch: Batch) -> None:
         if batch.size > LARGE:
-            self._say_alive(time.monotonic(), WRITING)
+            self._say_alive(time.monotonic(), records.WRITING)
         self._store.add(batch)
         if batch.size > LARGE:
             self._say_alive(time.monotonic())

@@ -18,7 +18,7 @@ import pytest
 from pypool import pickling
 from pypool.packing import MAPPED
 from pypool.rundir import batch, names, records
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING, Share
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, Share
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 from pypool.worker import agent
@@ -606,7 +606,7 @@ def test_an_agent_with_work_does_not_leave(play_files: Play) -> None:
 def test_an_agent_waits_for_a_driver_that_is_writing(play_files: Play) -> None:
     """A large batch takes a while; the driver's file says that one comes."""
     player = play_files(starts=False)
-    player.say_as_driver(records.DRIVER_BEAT, WRITING)
+    player.say_as_driver(records.DRIVER_BEAT, records.WRITING)
     player.start()
     player.send(records.WELCOME, {"linger": 0.1})
     time.sleep(0.4)
