@@ -615,6 +615,30 @@ def test_an_agent_waits_for_a_driver_that_is_writing(play_files: Play) -> None:
     assert player.words(records.GOODBYE)["reason"] == "idle"
 
 
+def test_an_agent_without_work_does_nothing_but_look(play_files: Play) -> None:
+    """Again and again before it does its rounds, and what comes is taken at once."""
+    player = play_files(starts=False)
+    arrival = Arrival(player.run, ELEMENT, None)
+    arrival.wake, arrival.wakeup = os.pipe()
+    idle = agent.Agent(arrival)
+    looks = 0
+
+    def read(now: float, enough: bool, read: Any = arrival.mail.read) -> list[Record]:
+        nonlocal looks
+        looks += now >= arrival.mail.looking.due
+        found: list[Record] = read(now, enough)
+        return found
+
+    arrival.mail.read = read  # type: ignore[method-assign]
+    assert idle._wait(time.monotonic()) == []
+    assert looks > 1
+    player.send(records.WELCOME, {"linger": 5.0})
+    (came,) = idle._wait(time.monotonic())
+    assert came.kind == records.WELCOME
+    os.close(arrival.wake)
+    os.close(arrival.wakeup)
+
+
 def test_a_silent_driver_is_left(play_files: Play) -> None:
     """After `orphan_timeout`, though there is work at hand."""
     player = play_files(orphan_timeout=0.3)
