@@ -15,9 +15,10 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from pypool.engine import endings
 from pypool.engine.backend import Backend, WorkerRules
@@ -43,7 +44,6 @@ from pypool.errors import AgentStartError, PoolError, RunDirectoryError, SubmitE
 from pypool.results import pieces
 from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
-from pypool.rundir.messages import WRITING
 from pypool.rundir.records import Record
 from pypool.rundir.run import unusable
 from pypool.rundir.waiting import wait_for
@@ -68,6 +68,17 @@ LARGE = 64 << 20
 """A batch of so many bytes takes its time to be written, and agents are told to wait for it."""
 
 
+EXPECTING_PATIENCE = 0.1
+
+
+class Coming(NamedTuple):
+    """Tasks that a caller is packing; `met` once elements have been asked for."""
+
+    function: str
+    tasks: int
+    met: threading.Event
+
+
 class Dispatcher:
     """See the module.
 
@@ -88,6 +99,7 @@ class Dispatcher:
         self._quietly = False
         self._stop: str | None = None
         self._requests: deque[Portion] = deque()
+        self._coming: list[Coming] = []
         self._undoing = ExitStack()
         self._claim = threading.Lock()  # for whoever ends it: the thread, or else `begin`
         self._living = threading.Lock()  # held by the thread as long as it lives, see `wait`
@@ -200,6 +212,25 @@ class Dispatcher:
         portion.call.handle.fail(self._over, quietly=self._quietly)
         return False
 
+    @contextmanager
+    def expecting(self, function: str, tasks: int) -> Iterator[None]:
+        """While the caller packs so many tasks: if nobody is there yet, elements are asked for.
+
+        That is waited for, but not long: two threads get in each other's way.
+        """
+        if self._deal.agents or self.over:
+            yield
+            return
+        coming = Coming(function, tasks, threading.Event())
+        try:
+            self._coming.append(coming)
+            self._ring()
+            coming.met.wait(EXPECTING_PATIENCE)
+            yield
+        finally:
+            with suppress(ValueError):  # Ctrl-C came first
+                self._coming.remove(coming)
+
     def stop(self, how: str) -> None:
         """Asks the thread to end: "close" when all is done, "terminate" at once.
 
@@ -292,9 +323,14 @@ class Dispatcher:
         self._sleep(now)
 
     def _deal_out(self, now: float) -> None:
+        new = [each for each in self._coming if not each.met.is_set()]
+        for coming in new:
+            self._deal.expect(coming.tasks, coming.function)
         for action in self._deal.decide(now):
             self._act(action, now)
         self._post.write(now)
+        for coming in new:
+            coming.met.set()
 
     def _listen(self, now: float) -> None:
         if now - self._listened_at > self._longest_round:  # stopped: nobody is judged unread
@@ -331,7 +367,7 @@ class Dispatcher:
 
     def _beat(self, now: float) -> None:
         if now >= self._beat_at:
-            self._say_alive(now)
+            self._say_alive(now, records.WRITING if self._coming else b"")
 
     def _say_alive(self, now: float, what: bytes = b"") -> None:
         self._beat_at = now + BEAT_SECONDS
@@ -391,7 +427,7 @@ class Dispatcher:
 
     def _write(self, batch: Batch) -> None:
         if batch.size > LARGE:
-            self._say_alive(time.monotonic(), WRITING)
+            self._say_alive(time.monotonic(), records.WRITING)
         self._store.add(batch)
         if batch.size > LARGE:
             self._say_alive(time.monotonic())

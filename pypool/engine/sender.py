@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pypool import packing, pickling
@@ -18,6 +19,8 @@ from pypool.engine.feed import Feed
 from pypool.engine.runs.digests import digests_for
 from pypool.results import AsyncResult, MapResult, Stream
 from pypool.rundir.batch import APPLY, MAP
+
+MANY = 1000
 
 _STEADY = (list, tuple, range)
 """What may be gone through twice: whatever else has a length may begin with something new."""
@@ -83,7 +86,8 @@ class Sender:
         try:
             given: Collection[Any]
             given = iterable if isinstance(iterable, _STEADY) else list(iterable)
-            items, common = pickling.pack_items(given, copies)
+            with self._expecting(function, len(given)):
+                items, common = pickling.pack_items(given, copies)
             result = new_result(len(items))
             if items:
                 call = self._new_call(kind, function, chunk, seed, result, copies)
@@ -93,6 +97,15 @@ class Sender:
             result = new_result(1)
             result.fail(trouble.error)
         return result
+
+    def _expecting(self, function: Callable[..., Any], tasks: int) -> AbstractContextManager[None]:
+        """So many tasks take a while to be packed: the scheduler is asked for elements before.
+
+        Of a named run nobody knows how many of them are done already.
+        """
+        if tasks < MANY or self._named or self._backend.local:
+            return nullcontext()
+        return self._running().expecting(pickling.function_name(function), tasks)
 
     def imap(
         self,

@@ -40,9 +40,6 @@ READY = 4
 _INLINE = 0
 _DATA_FILE = 1
 
-WRITING = b"writing"
-"""What the driver's beat says while a large batch is on its way: agents do not leave."""
-
 DEFAULT_LINGER = 30.0
 
 MOST_ATTEMPTS = (1 << 16) - 1

@@ -10,8 +10,13 @@ yet": on network file systems a file was seen at its full length with zeros stil
 a valid frame lies behind it is it damage, which is counted and passed over.
 """
 
-import struct
 from zlib import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import struct
+else:
+    import _struct as struct  # all that `struct` has: an agent says hello before that is loaded
 
 HEADER = struct.Struct("<8sBxHQII")
 _CHECK = struct.Struct("<I")
@@ -47,6 +52,9 @@ ENDED = 36
 CODE = 40
 OPENED = 38
 DIGESTS = 39
+
+WRITING = b"writing"
+"""What the driver's beat says while a large batch is on its way: agents do not leave."""
 
 
 def magic(nonce: bytes) -> bytes:

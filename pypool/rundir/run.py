@@ -12,7 +12,6 @@ import os
 import stat
 import time
 
-from pypool.errors import RunDirectoryError
 from pypool.rundir import names, records
 from pypool.rundir.trouble import naming
 from pypool.words import unpack
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
+    from pypool.errors import RunDirectoryError
     from pypool.packing import Buffer
 
 ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -43,7 +43,7 @@ def check_parents(path: str) -> None:
     while True:
         mode = os.stat(path).st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise RunDirectoryError(
+            raise refusal(
                 f"{path} can be written by everybody and has no sticky bit "
                 f"(mode {stat.S_IMODE(mode):04o}), so anybody could replace what pypool unpickles "
                 f"below it. Take the right away (chmod o-w {path}) or choose another work_dir."
@@ -68,22 +68,22 @@ def prepare_work_dir(work_dir: str) -> None:
         os.chmod(work_dir, 0o700)  # a umask may take rights from its owner
     except FileExistsError:
         if not os.path.isdir(work_dir):
-            raise RunDirectoryError(
+            raise refusal(
                 f"work_dir {work_dir} is not a directory. Give one that compute nodes share."
             ) from None
     except FileNotFoundError:
-        raise RunDirectoryError(
+        raise refusal(
             f"work_dir {work_dir} cannot be made: {os.path.dirname(work_dir)} does not exist. "
             "Make it first, or correct the path."
         ) from None
     except OSError as error:
-        raise RunDirectoryError(f"work_dir {work_dir} cannot be made: {error.strerror}.") from error
+        raise refusal(f"work_dir {work_dir} cannot be made: {error.strerror}.") from error
     try:
         check_parents(work_dir)
     except OSError as error:
         raise unusable(work_dir, error) from error
     if not os.access(work_dir, os.W_OK | os.X_OK):
-        raise RunDirectoryError(f"work_dir {work_dir} cannot be written by this user.")
+        raise refusal(f"work_dir {work_dir} cannot be written by this user.")
 
 
 def stamp() -> str:
@@ -194,12 +194,10 @@ class RunDirectory:
                 run = cls(path, fd, info)
         except (OSError, ValueError, LookupError, TypeError) as error:
             _close(fd)
-            raise RunDirectoryError(f"{path}/{names.RUN_INFO} cannot be read: {error}") from error
+            raise refusal(f"{path}/{names.RUN_INFO} cannot be read: {error}") from error
         if run.info is not info:
             _close(fd)
-            raise RunDirectoryError(
-                f"{path} has format {info['format']}, this pypool reads {names.FORMAT}."
-            )
+            raise refusal(f"{path} has format {info['format']}, this pypool reads {names.FORMAT}.")
         try:
             for name in (names.FUNCTIONS, names.BATCHES, names.ELEMENTS, names.SCHEDULER):
                 run.check_directory(name)
@@ -446,6 +444,13 @@ def joined(pieces: Sequence[Buffer], limit: int = 1 << 20) -> Iterable[Buffer]:
         first += count
 
 
+def refusal(told: str) -> RunDirectoryError:
+    """The error that says so."""
+    from pypool.errors import RunDirectoryError
+
+    return RunDirectoryError(told)
+
+
 def unusable(path: str, error: OSError) -> RunDirectoryError:
     """What to tell about an error of the file system."""
     told = f"{path} cannot be used: {error.strerror or error}"
@@ -455,7 +460,7 @@ def unusable(path: str, error: OSError) -> RunDirectoryError:
         told += ". The quota of this user or group is used up (quota -s shows it)"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         told += f". {_room(path)}"
-    return RunDirectoryError(told + ".")
+    return refusal(told + ".")
 
 
 def _room(path: str) -> str:
@@ -486,11 +491,11 @@ def _open_ours(path: str) -> int:
     try:
         fd = os.open(path, flags)
     except OSError as error:
-        raise RunDirectoryError(f"run directory {path} cannot be opened: {error}") from error
+        raise refusal(f"run directory {path} cannot be opened: {error}") from error
     found = os.fstat(fd)
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         os.close(fd)
-        raise RunDirectoryError(
+        raise refusal(
             f"run directory {path} belongs to user {found.st_uid} with mode "
             f"{stat.S_IMODE(found.st_mode):04o}; pypool uses only directories that belong to the "
             f"user who runs it ({os.geteuid()}), with mode 0700."

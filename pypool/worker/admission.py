@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from pypool.errors import RunDirectoryError
 from pypool.rundir import names
 from pypool.rundir.mailbox import TakenOver
 from pypool.rundir.run import RunDirectory
@@ -15,12 +14,28 @@ from pypool.worker.log import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from pypool.worker.agent import Agent
 
 OWNED = 5
 """Exit code of an agent whose element belongs to another one."""
+
+
+def start(argv: list[str]) -> NoReturn:
+    """The process of an agent, from here to its end."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:  # what is opened next would be taken for it
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    code = main(argv)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # the disk of the log may be full: the exit code is ours
+            pass
+    os._exit(code)
 
 
 def main(argv: list[str]) -> int:
@@ -49,7 +64,11 @@ def main(argv: list[str]) -> int:
     except TakenOver as error:
         say(f"pypool: {error}")
         return OWNED
-    except (OSError, RunDirectoryError) as error:
+    except Exception as error:
+        from pypool.errors import RunDirectoryError  # a hello needs none
+
+        if not isinstance(error, (OSError, RunDirectoryError)):
+            raise
         say(f"pypool: {error}")
         return REFUSED
     if pipes is not None and agent.run_is_over:

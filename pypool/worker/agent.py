@@ -50,6 +50,9 @@ EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
 
 
+REST_SECONDS = 0.25
+"""So long an agent that holds no share looks at nothing but its inbox."""
+
 MOST_TOLD = 1000
 """Of each thing in a beat, which has to fit into one record."""
 
@@ -98,9 +101,10 @@ class Agent:
             self._reason = "stop"
         else:
             self._begin()
+        came: list[Record] = []
         while self._reason is None:
             now = time.monotonic()
-            for record in self._mail.read(now, self._has_enough()):
+            for record in came or self._mail.read(now, self._has_enough()):
                 self._take(record)
             if self._ending.told(now):
                 self._wind_up(now)
@@ -110,7 +114,7 @@ class Agent:
             self._report(now)
             self._check_leaving(now)
             if self._reason is None:
-                self._wait(now)
+                came = self._wait(now)
                 self._collect()
         return self._leave()
 
@@ -342,8 +346,11 @@ class Agent:
 
     # -- what comes from the slots
 
-    def _wait(self, now: float) -> None:
-        """Until a worker, a signal or a pipe has something, or it is time for something."""
+    def _wait(self, now: float) -> list[Record]:
+        """Until a worker, a signal or a pipe has something, or it is time for something.
+
+        While no share is held that is the inbox alone for the most part, and what comes is given.
+        """
         mail = self._mail
         due = min(self._beat_at, mail.flush_at(), self._ending.next_at, self._fill_at)
         if any(slot.backlog() > 1 for slot in self._slots) and self._some_idle():
@@ -354,13 +361,27 @@ class Agent:
         if mail.waiting < HELD_BYTES:
             reading += [slot.outcomes for slot in self._slots if slot.pid]
         if mail.pipes is None:
-            if not self._has_enough():
+            enough = self._has_enough()
+            if not enough:
                 mail.looking.look_sooner(now)
+            if not self._held:
+                return self._rest(reading, min(due, now + REST_SECONDS), enough)
             due = min(due, mail.looking.due)
         else:
             reading.append(mail.pipes[0])
             writing += [mail.pipes[1]] if mail.refused else []
         wait_for(reading, writing, due - now)
+        return []
+
+    def _rest(self, reading: list[int], until: float, enough: bool) -> list[Record]:
+        """Nothing but the inbox is looked at, as often as ever: that is cheap."""
+        looking = self._mail.looking
+        while (now := time.monotonic()) < until:
+            if came := self._mail.read(now, enough):
+                return came
+            if wait_for(reading, (), min(until, looking.due) - now):
+                break
+        return []
 
     def _collect(self) -> None:
         try:

@@ -12,7 +12,7 @@ import time
 
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileReader, OutboxWriter, PipeReader, PipeWriter
-from pypool.rundir.messages import WRITING, pack
+from pypool.words import pack
 from pypool.worker.log import say
 from pypool.worker.polling import Looking, Telling
 
@@ -114,7 +114,7 @@ class Mail:
             return
         for record in found:
             self.driver_seen = now
-            self.driver_writes = record.payload == WRITING
+            self.driver_writes = record.payload == records.WRITING
             if record.kind in (records.STOP, records.LIFE):  # a later driver goes on
                 self.stopped = record.kind == records.STOP
 

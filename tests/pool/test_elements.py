@@ -1,9 +1,12 @@
 """Several workers to an element: how many elements, and who does what."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
+
+import pypool
 
 from . import tasks
 from .conftest import MakePool
@@ -16,6 +19,27 @@ on_clusters = pytest.mark.parametrize(
     [pytest.param("shell"), pytest.param("slurm", marks=pytest.mark.slurm)],
     indirect=True,
 )
+
+
+class Slow:
+    """Takes its time to be pickled, until elements have been asked for."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self.work_dir = work_dir
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        deadline = time.monotonic() + 10
+        while not (found := list(self.work_dir.glob("*/elements/*/0"))):
+            assert time.monotonic() < deadline, "nobody has been asked for"
+            time.sleep(0.01)
+        return str, (found[0].name,)
+
+
+def test_elements_are_asked_for_before_many_items_are_packed(tmp_path: Path) -> None:
+    """They wait in the queue meanwhile."""
+    with pypool.shell.Pool(2, work_dir=tmp_path) as pool:
+        assert pool.map(tasks.double, [Slow(tmp_path)] + [1] * 1000) == ["00"] + [2] * 1000
+
 
 Place = tuple[str, int, int]
 """Index of the element, process, slot."""

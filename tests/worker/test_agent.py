@@ -18,7 +18,7 @@ import pytest
 from pypool import pickling
 from pypool.packing import MAPPED
 from pypool.rundir import batch, names, records
-from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, WRITING, Share
+from pypool.rundir.messages import ERROR, UNPICKLABLE, VALUE, Share
 from pypool.rundir.records import Record
 from pypool.version import VERSION
 from pypool.worker import agent
@@ -618,13 +618,37 @@ def test_an_agent_with_work_does_not_leave(play_files: Play) -> None:
 def test_an_agent_waits_for_a_driver_that_is_writing(play_files: Play) -> None:
     """A large batch takes a while; the driver's file says that one comes."""
     player = play_files(starts=False)
-    player.say_as_driver(records.DRIVER_BEAT, WRITING)
+    player.say_as_driver(records.DRIVER_BEAT, records.WRITING)
     player.start()
     player.send(records.WELCOME, {"linger": 0.1})
     time.sleep(0.4)
     assert player.values(player.deal(jobs.double, [1]), 1) == [2]
     player.say_as_driver(records.DRIVER_BEAT, b"")
     assert player.words(records.GOODBYE)["reason"] == "idle"
+
+
+def test_an_agent_without_work_does_nothing_but_look(play_files: Play) -> None:
+    """Again and again before it does its rounds, and what comes is taken at once."""
+    player = play_files(starts=False)
+    arrival = Arrival(player.run, ELEMENT, None)
+    arrival.wake, arrival.wakeup = os.pipe()
+    idle = agent.Agent(arrival)
+    looks = 0
+
+    def read(now: float, enough: bool, read: Any = arrival.mail.read) -> list[Record]:
+        nonlocal looks
+        looks += now >= arrival.mail.looking.due
+        found: list[Record] = read(now, enough)
+        return found
+
+    arrival.mail.read = read  # type: ignore[method-assign]
+    assert idle._wait(time.monotonic()) == []
+    assert looks > 1
+    player.send(records.WELCOME, {"linger": 5.0})
+    (came,) = idle._wait(time.monotonic())
+    assert came.kind == records.WELCOME
+    os.close(arrival.wake)
+    os.close(arrival.wakeup)
 
 
 def test_a_silent_driver_is_left(play_files: Play) -> None:

@@ -37,6 +37,25 @@ def test_the_hello_loads_nothing_of_its_own(play_files: Play) -> None:
     assert player.log().splitlines() == ["more:"]
 
 
+def test_the_hello_needs_little(play_files: Play) -> None:
+    """Each module is one more to be read from a disk that is busy."""
+    player = play_files(starts=False)
+    player.start("-c", LOADING.format("    print(*sys.modules, flush=True)"))
+    player.take(records.HELLO)
+    player.send(records.STOP)
+    assert player.agent.wait(10) == 0
+    unneeded = {
+        "json",
+        "re",
+        "struct",
+        "signal",
+        "pickle",
+        "pypool.errors",
+        "pypool.rundir.messages",
+    }
+    assert not unneeded & set(player.log().split())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGXCPU])
 def test_a_signal_right_after_the_hello_is_heeded(play: Play, number: signal.Signals) -> None:
     """The agent says goodbye, as at any other time."""

@@ -10,6 +10,7 @@ first answer of a task counts. Who is there is known to the `roster`; who gets h
 `rounds`, how many elements are asked for by `demand`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from pypool.engine.dealing.actions import (
@@ -92,6 +93,7 @@ class Deal:
             policy.deals_all,
         )
         self._demand = Demand(self.estimates)
+        self._coming: Counter[str] = Counter()
         self.lives = Lives(self.batches, self._roster, self._rounds, self._recalls)
 
     # -- events: the caller's side
@@ -103,6 +105,10 @@ class Deal:
         self.open_tasks += count
         self._rounds.has_waiting(book)
         self._maybe_remove(book)
+
+    def expect(self, count: int, function: str) -> None:
+        """So many tasks are about to come: elements for them are asked for already, but once."""
+        self._coming[function] += count
 
     def reopen(self, number: int, count: int, function: str, chunk: int, task: int) -> None:
         """Somebody asks for a task of an earlier life, which is in an agent's hands."""
@@ -315,17 +321,19 @@ class Deal:
         self._rounds.deal_out(now)
         self._recall(now)
         self._roster.order(
-            self.open_tasks,
+            self.open_tasks + self._coming.total(),
             lambda: self._workers(now),
             self._demand.larger(self.batches.values()),
             now,
         )
+        self._coming.clear()
         actions = self._actions[:]
         self._actions.clear()
         return actions
 
     def _workers(self, now: float) -> int:
-        return self._demand.workers(self.batches.values(), self._roster.late, now)
+        batches, leaving = self.batches.values(), self._roster.late
+        return self._demand.workers(batches, leaving, self._coming, now)
 
     @property
     def awaited(self) -> Collection[str]:

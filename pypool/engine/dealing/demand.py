@@ -1,7 +1,8 @@
 """How many workers the open tasks can use: more are not asked for."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from math import ceil, exp
 
 from pypool.engine.dealing.books import OPEN, AgentBook, BatchBook
@@ -34,18 +35,27 @@ class Demand:
         self._since = now
 
     def workers(
-        self, batches: Iterable[BatchBook], leaving: Iterable[AgentBook], now: float
+        self,
+        batches: Iterable[BatchBook],
+        leaving: Iterable[AgentBook],
+        coming: Mapping[str, int],
+        now: float,
     ) -> int:
         """Workers that can be used for what is not in the hands of agents about to leave.
 
         A task of an unknown function may be long: it is worth a worker of its own.
+
+        Parameters
+        ----------
+        coming : mapping of str to int
+            How many tasks of which functions are about to come.
         """
         held = _open_tasks_held(leaving)
         unknown = known = 0
         work = self._recent_work(now)
-        for batch in batches:
-            tasks = batch.left - held.get(batch.number, 0)
-            seconds = self._estimates.get(batch.function)
+        there = ((each.function, each.left - held.get(each.number, 0)) for each in batches)
+        for function, tasks in chain(there, coming.items()):
+            seconds = self._estimates.get(function)
             if seconds is None:
                 unknown += tasks
                 continue

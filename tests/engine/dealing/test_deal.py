@@ -736,6 +736,25 @@ def test_elements_for_what_the_tasks_can_use(tasks, slots, elements):
     assert table.submissions == [Submit(elements)]
 
 
+def test_elements_for_tasks_that_are_about_to_come():
+    """They are asked for once: whether the tasks come, and others are needed, is seen later."""
+    table = Table(processes=8)
+    table.deal.expect(1000, "f")
+    table.decide()
+    assert table.submissions == [Submit(8)]
+    table.decide()
+    assert len(table.submissions) == 1
+
+
+def test_what_is_about_to_come_may_need_few():
+    """If it is known what such tasks take."""
+    table = Table(processes=8)
+    table.deal.estimates.add("f", [0.001] * 64)
+    table.deal.expect(1500, "f")
+    table.decide()
+    assert table.submissions == [Submit(2)]
+
+
 def test_who_is_there_or_comes_suffices():
     """No more elements are asked for than tasks need beyond those that play or are pending."""
     table = Table(2)
