@@ -277,7 +277,7 @@ class Dispatcher:
         """
         can_wait = now - self._complete_round_at < COMPLETE_ROUND_SECONDS
         if self._take_requests() and can_wait:
-            self._deal_out(now)
+            self._do(self._deal.deal_at_once(now))
             return
         waited = bool(self._calls)
         self._listen(now)
@@ -285,14 +285,15 @@ class Dispatcher:
             self._sleep(now)  # or the caller would wait for this thread to let go of Python
             return
         self._complete_round_at = now
-        self._deal_out(now)
+        self._do(self._deal.decide(now))
         self._beat(now)
         self._progress.tell_if_due(self._deal, now)
         self._journal.flush_if_due(now)
         self._sleep(now)
 
-    def _deal_out(self, now: float) -> None:
-        for action in self._deal.decide(now):
+    def _do(self, actions: list[deal.Action]) -> None:
+        now = time.monotonic()  # to write a batch, or to decide, takes its time
+        for action in actions:
             self._act(action, now)
         self._post.write(now)
 

@@ -104,6 +104,18 @@ def test_no_ops_go_to_one_agent():
     assert [(s.agent, s.first, s.last) for s in table.decide(after=1.0)] == [("a2", 0, 16)]
 
 
+def test_new_tasks_are_dealt_before_anybody_is_judged():
+    """Their caller waits; what else there is to do comes with the next decision."""
+    table = Table(2, start_timeout=1.0).knows("f", 1e-5)
+    table.deal.submitted(["late"], table.now)
+    table.deal.listed({"late": "running"}, table.now)
+    table.deal.open_batch(1, 16, "f")
+    assert [type(action) for action in table.deal.deal_at_once(10.0)] == [DealShare]
+    assert table.deal.deal_at_once(10.0) == []
+    table.decide(after=10.0)
+    assert table.of(Cancel) == [Cancel("late")]
+
+
 def test_tasks_worth_a_journey_are_spread():
     """Sixteen tasks of 10 ms go to four agents in equal parts."""
     table = Table(4).knows("f", 0.01)
