@@ -403,14 +403,13 @@ class Dispatcher:
 
     def _take_in(self, link: Link, new: list[Record], now: float) -> None:
         """What was read of it, and when to look again."""
-        agent = self._deal.agents.get(link.key)
-        pending = agent is not None and agent.pending
-        busy = pending or (agent is not None and bool(agent.shares))
-        awaited = len(self._deal.awaited) if pending else 0
         self._take(link, new, now)
         if link.looks is not None:
+            agent = self._deal.agents.get(link.key)
+            busy = agent is not None and agent.has_something_to_say
+            awaited = len(self._deal.awaited) if agent is not None and agent.pending else 0
             expected = self._deal.expects(link.key)
-            link.looks.looked(now, bool(new), busy, awaited, expected)
+            link.looks.looked(time.monotonic(), bool(new), busy, awaited, expected)
             self._post.plan(link)
 
     def _read_to_end(self, link: Link, now: float) -> None:

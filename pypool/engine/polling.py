@@ -11,6 +11,8 @@ from pypool.worker.polling import FEW, SHORTEST_SLEEP, longest_sleep, shortest_s
 __all__ = ["FEW", "Allowance", "Looks", "Pace"]
 
 IDLE_SLEEP = 1.0
+IDLE_SHORTEST_SLEEP = 0.02
+"""Who has nothing to do says nothing; the program that has got its results goes on meanwhile."""
 
 EARLY = 0.8
 LATEST_LOOK = 0.02
@@ -136,7 +138,7 @@ class Looks:
         found : bool
             There was something.
         busy : bool
-            The agent works, or is to begin.
+            The agent works, was asked for something, or is to begin.
         awaited : int
             It has not said hello, nor have so many in all; else 0.
         expected : float
@@ -150,7 +152,8 @@ class Looks:
             longest = self._idle if awaited or not busy else self._longest
             if not self._few:
                 longest = max(IDLE_SLEEP, awaited / LOOKS_PER_SECOND)
-            self.due = now + min(max(silence / (50 if awaited else 10), SHORTEST_SLEEP), longest)
+            shortest = SHORTEST_SLEEP if awaited or busy else IDLE_SHORTEST_SLEEP
+            self.due = now + min(max(silence / (50 if awaited else 10), shortest), longest)
         elif not busy:
             self.due = now + self._idle
         else:

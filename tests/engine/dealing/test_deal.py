@@ -116,6 +116,19 @@ def test_new_tasks_are_dealt_before_anybody_is_judged():
     assert table.of(Cancel) == [Cancel("late")]
 
 
+def test_who_was_asked_has_something_to_say():
+    """As long as it has not answered, though all that it had is done."""
+    table = Table(1)
+    agent = table.deal.agents["a0"]
+    assert not agent.has_something_to_say
+    agent.asked = 1
+    assert agent.has_something_to_say
+    table.deal.returned("a0", [], "", 1, table.now)
+    assert not agent.has_something_to_say
+    table.deal.submitted(["a1"], table.now)
+    assert table.deal.agents["a1"].has_something_to_say
+
+
 def test_tasks_worth_a_journey_are_spread():
     """Sixteen tasks of 10 ms go to four agents in equal parts."""
     table = Table(4).knows("f", 0.01)
