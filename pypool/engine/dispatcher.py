@@ -285,6 +285,8 @@ class Dispatcher:
             self._sleep(now)  # or the caller would wait for this thread to let go of Python
             return
         self._complete_round_at = now
+        self._take_news(now)
+        self._watch_disk(now)
         self._do(self._deal.decide(now))
         self._beat(now)
         self._progress.tell_if_due(self._deal, now)
@@ -305,8 +307,6 @@ class Dispatcher:
         self._listened_at = now
         for link, new in self._post.due(now):
             self._take_in(link, new, now)
-        self._take_news(now)
-        self._watch_disk(now)
 
     @property
     def _longest_round(self) -> float:
