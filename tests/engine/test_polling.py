@@ -12,12 +12,13 @@ from pypool.engine.polling import (
     OPENS_PER_SECOND,
     OPENS_PER_SECOND_OF_FEW,
     QUICKEST,
+    SHORTEST_LOOK,
     Allowance,
     Looks,
     Pace,
 )
 from pypool.rundir.messages import beat_seconds
-from pypool.worker.polling import SHORTEST_SLEEP, longest_sleep
+from pypool.worker.polling import longest_sleep
 
 MANY = [FEW + 1, 1000, 10_000]
 
@@ -49,7 +50,7 @@ def test_a_few_are_looked_at_again_after_a_tenth_of_the_silence() -> None:
     """But not oftener than files of an idle disk want, nor seldomer than results may come."""
     looks = Looks(4, 0.0)
     looks.looked(1.0, found=True, busy=True, awaited=0)
-    assert looks.due == pytest.approx(1.0 + SHORTEST_SLEEP)
+    assert looks.due == pytest.approx(1.0 + SHORTEST_LOOK)
     looks.looked(1.1, found=False, busy=True, awaited=0)
     assert looks.due == pytest.approx(1.11)
     looks.looked(9.0, found=False, busy=True, awaited=0)
