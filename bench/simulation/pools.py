@@ -153,13 +153,13 @@ class Pool:
         player = self.players[key]
         player.catch_up(now)
         agent = self.deal.agents[key]
-        busy = agent.pending or bool(agent.shares)
         found = False
         while player.outbox and player.outbox[0].seen_at <= now:
             found = True
             self._take(key, player.outbox.popleft(), now)
         awaited = len(self.deal.awaited) if agent.pending else 0
-        looks.looked(now, found, busy, awaited, self.deal.expects(key))
+        expected = self.deal.expects(key)
+        looks.looked(now, found, agent.has_something_to_say, awaited, expected)
         self._plan(key)
 
     def _take(self, key: str, told: Told, now: float) -> None:

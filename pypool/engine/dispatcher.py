@@ -308,7 +308,7 @@ class Dispatcher:
         """
         can_wait = now - self._complete_round_at < COMPLETE_ROUND_SECONDS
         if self._take_requests() and can_wait:
-            self._deal_out(now)
+            self._do(self._deal.deal_at_once(now))
             return
         waited = bool(self._calls)
         self._listen(now)
@@ -316,21 +316,24 @@ class Dispatcher:
             self._sleep(now)  # or the caller would wait for this thread to let go of Python
             return
         self._complete_round_at = now
-        self._deal_out(now)
+        self._take_news(now)
+        self._watch_disk(now)
+        new = [each for each in self._coming if not each.met.is_set()]
+        for coming in new:
+            self._deal.expect(coming.tasks, coming.function)
+        self._do(self._deal.decide(now))
+        for coming in new:
+            coming.met.set()
         self._beat(now)
         self._progress.tell_if_due(self._deal, now)
         self._journal.flush_if_due(now)
         self._sleep(now)
 
-    def _deal_out(self, now: float) -> None:
-        new = [each for each in self._coming if not each.met.is_set()]
-        for coming in new:
-            self._deal.expect(coming.tasks, coming.function)
-        for action in self._deal.decide(now):
+    def _do(self, actions: list[deal.Action]) -> None:
+        now = time.monotonic()  # to write a batch, or to decide, takes its time
+        for action in actions:
             self._act(action, now)
         self._post.write(now)
-        for coming in new:
-            coming.met.set()
 
     def _listen(self, now: float) -> None:
         if now - self._listened_at > self._longest_round:  # stopped: nobody is judged unread
@@ -340,8 +343,6 @@ class Dispatcher:
         self._listened_at = now
         for link, new in self._post.due(now):
             self._take_in(link, new, now)
-        self._take_news(now)
-        self._watch_disk(now)
 
     @property
     def _longest_round(self) -> float:
@@ -438,14 +439,13 @@ class Dispatcher:
 
     def _take_in(self, link: Link, new: list[Record], now: float) -> None:
         """What was read of it, and when to look again."""
-        agent = self._deal.agents.get(link.key)
-        pending = agent is not None and agent.pending
-        busy = pending or (agent is not None and bool(agent.shares))
-        awaited = len(self._deal.awaited) if pending else 0
         self._take(link, new, now)
         if link.looks is not None:
+            agent = self._deal.agents.get(link.key)
+            busy = agent is not None and agent.has_something_to_say
+            awaited = len(self._deal.awaited) if agent is not None and agent.pending else 0
             expected = self._deal.expects(link.key)
-            link.looks.looked(now, bool(new), busy, awaited, expected)
+            link.looks.looked(time.monotonic(), bool(new), busy, awaited, expected)
             self._post.plan(link)
 
     def _read_to_end(self, link: Link, now: float) -> None:

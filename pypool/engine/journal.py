@@ -7,6 +7,7 @@ made sure of at once, before its command is run, and in a named run each batch, 
 import os
 import socket
 import time
+from typing import Any
 
 from pypool.engine.calls import Batch
 from pypool.rundir import names, records
@@ -24,6 +25,7 @@ class Journal:
     """Appends; tasks are written in groups, once a second."""
 
     def __init__(self, run: RunDirectory, now: float) -> None:
+        self._opened: list[tuple[int, dict[str, Any], list[list[int]]]] = []
         self._tasks: dict[int, list[bytes]] = {}
         self._due = now + FLUSH_SECONDS
         self._named = run.named
@@ -39,6 +41,7 @@ class Journal:
     def submitting(self, token: str, elements: int, need: tuple[int, int] = (0, 0)) -> None:
         """What is about to be asked for: on disk before the scheduler hears of it."""
         words = {"token": token, "elements": elements, "need": need, "time": time.time()}
+        self._put_opened()
         self._file.put(records.SUBMITTING, pack(words))
         self._file.flush(sync=True)
 
@@ -58,18 +61,16 @@ class Journal:
             "digest": call.digest.hex(),
         }
         parts = [[part.start, part.call.number, part.first] for part in batch.parts]
-        for first in range(0, len(parts), PARTS_AT_ONCE):
-            behind = parts[first + PARTS_AT_ONCE : first + PARTS_AT_ONCE + 1]
-            words["parts"] = parts[first : first + PARTS_AT_ONCE]
-            words["to"] = behind[0][0] if behind else batch.count
-            self._file.put(records.OPENED, pack(words), key=batch.number)
+        self._opened.append((batch.number, words, parts))
+        if not self._named:
+            return  # nobody is in a hurry to read it, and somebody is to be dealt the batch
+        self._put_opened()
         at_once = records.PAYLOAD_LIMIT // DIGEST_SIZE
         for first in range(0, len(batch.digests), at_once):
             digests = batch.digests[first : first + at_once]
             padded = b"".join(each.ljust(DIGEST_SIZE, b"\0") for each in digests)
             self._file.put(records.DIGESTS, padded, key=batch.number)
-        if self._named:
-            self._file.flush()
+        self._file.flush()
 
     def tasks(self, batch: int, heads: list[bytes]) -> None:
         """Heads of the entries of tasks that have an answer."""
@@ -87,7 +88,17 @@ class Journal:
         if now >= self._due:
             self._due = now + FLUSH_SECONDS
 
+    def _put_opened(self) -> None:
+        for number, words, parts in self._opened:
+            for first in range(0, len(parts), PARTS_AT_ONCE):
+                behind = parts[first + PARTS_AT_ONCE : first + PARTS_AT_ONCE + 1]
+                words["parts"] = parts[first : first + PARTS_AT_ONCE]
+                words["to"] = behind[0][0] if behind else words["count"]
+                self._file.put(records.OPENED, pack(words), key=number)
+        self._opened.clear()
+
     def _put_tasks(self) -> None:
+        self._put_opened()
         at_once = records.PAYLOAD_LIMIT // ENTRY_SIZE
         for batch, heads in self._tasks.items():
             for start in range(0, len(heads), at_once):

@@ -6,18 +6,23 @@ share. Of many each is looked at when results should be there; what they hold la
 """
 
 from pypool.rundir.messages import beat_seconds
-from pypool.worker.polling import FEW, SHORTEST_SLEEP, longest_sleep, shortest_sleep
+from pypool.worker.polling import FEW, longest_sleep, shortest_sleep
 
 __all__ = ["FEW", "Allowance", "Looks", "Pace"]
 
 IDLE_SLEEP = 1.0
+IDLE_SHORTEST_SLEEP = 0.02
+"""Who has nothing to do says nothing; the program that has got its results goes on meanwhile."""
 
 EARLY = 0.8
 LATEST_LOOK = 0.02
 """The first look for a share's results is at this part of the time it should take, or then."""
 
-QUICKEST = 0.0003
+QUICKEST = 0.00025
 """No agent answers sooner, however short the share."""
+
+SHORTEST_LOOK = 0.00005
+"""Seconds between two looks right after a share should be over: its caller waits."""
 
 OPENS_PER_SECOND = 500.0
 FEW_LINKS = 16
@@ -136,7 +141,7 @@ class Looks:
         found : bool
             There was something.
         busy : bool
-            The agent works, or is to begin.
+            The agent works, was asked for something, or is to begin.
         awaited : int
             It has not said hello, nor have so many in all; else 0.
         expected : float
@@ -150,7 +155,8 @@ class Looks:
             longest = self._idle if awaited or not busy else self._longest
             if not self._few:
                 longest = max(IDLE_SLEEP, awaited / LOOKS_PER_SECOND)
-            self.due = now + min(max(silence / (50 if awaited else 10), SHORTEST_SLEEP), longest)
+            shortest = SHORTEST_LOOK if awaited or busy else IDLE_SHORTEST_SLEEP
+            self.due = now + min(max(silence / (50 if awaited else 10), shortest), longest)
         elif not busy:
             self.due = now + self._idle
         else:

@@ -41,8 +41,8 @@ APPLY = 2
 META = struct.Struct("<BI32sII")
 PART = struct.Struct("<IQ")
 SERIAL = struct.Struct("<Q")
-HEAD_BYTES = 512
-"""As a rule the frame is not longer."""
+FIRST_BYTES = 1024
+"""Read at once: as a rule the frame is not longer, and of a small batch that is all."""
 
 WHERE = struct.Struct("<IIQ")
 
@@ -139,7 +139,8 @@ class BatchReader:
         if offset > os.fstat(fd).st_size:
             raise BatchDamaged(f"batch {number} is not whole at byte {offset} of its file")
         scanner = records.Scanner(mark)
-        record = scanner.record_at(os.pread(fd, HEAD_BYTES, offset), 0) or scanner.record_at(
+        self._begin = os.pread(fd, FIRST_BYTES, offset)
+        record = scanner.record_at(self._begin, 0) or scanner.record_at(
             os.pread(fd, records.FRAME_LIMIT, offset), 0
         )
         if record is None or record.kind != records.BATCH or record.key != number:
@@ -188,6 +189,13 @@ class BatchReader:
         return found
 
     def _read_items(self, first: int, last: int) -> list[bytes]:
+        try:
+            return self._whole_items(first, last)
+        except BatchDamaged:
+            self._begin = b""  # it may have arrived meanwhile
+            raise
+
+    def _whole_items(self, first: int, last: int) -> list[bytes]:
         offsets = self._table("Q", self._offsets + _OFFSET * first, last - first + 1)
         checks = self._table("I", self._checks + _CHECK * first, last - first)
         start, end = offsets[0], offsets[-1]
@@ -207,6 +215,9 @@ class BatchReader:
         return table
 
     def _read(self, offset: int, size: int) -> bytes:
+        place = offset - self.start
+        if place + size <= len(self._begin):
+            return self._begin[place : place + size]
         if offset + size > os.fstat(self._fd).st_size:
             raise BatchDamaged(f"batch {self.number}: its file ends before byte {offset + size}")
         pieces = []

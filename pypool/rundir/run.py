@@ -425,10 +425,14 @@ def new_memory(size: int) -> bytearray | memoryview:
 
 
 _AT_ONCE = 1 << 14
+_FEW = 100
 
 
 def joined(pieces: Sequence[Buffer], limit: int = 1 << 20) -> Iterable[Buffer]:
     """The same bytes in fewer pieces: small ones are put together up to `limit`."""
+    if 0 < len(pieces) <= _FEW and sum(map(len, pieces)) < limit:
+        yield b"".join(pieces)
+        return
     from bisect import bisect_left
     from itertools import accumulate, islice
 

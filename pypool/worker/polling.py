@@ -11,7 +11,7 @@ from __future__ import annotations
 FEW = 64
 """Up to so many agents are no load for a file server."""
 
-SHORTEST_SLEEP = 0.0002
+SHORTEST_SLEEP = 0.0001
 IDLE_AFTER = 60.0
 IDLE_SLEEP = 0.2
 MANY_BYTES = 1 << 20

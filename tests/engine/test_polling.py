@@ -6,17 +6,19 @@ from pypool.engine.dealing import sizes
 from pypool.engine.polling import (
     FEW,
     FEW_LINKS,
+    IDLE_SHORTEST_SLEEP,
     IDLE_SLEEP,
     LATEST_LOOK,
     OPENS_PER_SECOND,
     OPENS_PER_SECOND_OF_FEW,
     QUICKEST,
+    SHORTEST_LOOK,
     Allowance,
     Looks,
     Pace,
 )
 from pypool.rundir.messages import beat_seconds
-from pypool.worker.polling import SHORTEST_SLEEP, longest_sleep
+from pypool.worker.polling import longest_sleep
 
 MANY = [FEW + 1, 1000, 10_000]
 
@@ -48,7 +50,7 @@ def test_a_few_are_looked_at_again_after_a_tenth_of_the_silence() -> None:
     """But not oftener than files of an idle disk want, nor seldomer than results may come."""
     looks = Looks(4, 0.0)
     looks.looked(1.0, found=True, busy=True, awaited=0)
-    assert looks.due == pytest.approx(1.0 + SHORTEST_SLEEP)
+    assert looks.due == pytest.approx(1.0 + SHORTEST_LOOK)
     looks.looked(1.1, found=False, busy=True, awaited=0)
     assert looks.due == pytest.approx(1.11)
     looks.looked(9.0, found=False, busy=True, awaited=0)
@@ -63,6 +65,15 @@ def test_a_few_that_are_idle_or_awaited_are_looked_at_each_second() -> None:
     for busy, awaited in [(False, 0), (True, 4)]:
         looks.looked(200.0, found=False, busy=busy, awaited=awaited)
         assert looks.due == pytest.approx(200.0 + IDLE_SLEEP)
+
+
+def test_a_few_that_have_nothing_more_to_do_are_left_alone() -> None:
+    """The program goes on, and the thread that looks would stand in its way."""
+    looks = Looks(4, 0.0)
+    looks.looked(1.0, found=True, busy=False, awaited=0)
+    assert looks.due == pytest.approx(1.0 + IDLE_SHORTEST_SLEEP)
+    looks.dealt(1.001, work=1e-5, is_first=True)
+    assert looks.due < 1.002
 
 
 def test_a_few_that_were_asked_are_looked_at_now() -> None:

@@ -147,6 +147,25 @@ def test_damage_elsewhere(file: int) -> None:
         reader.items(9, 10)
 
 
+def test_a_small_batch_is_read_at_once(file: int) -> None:
+    """Its items came with its head."""
+    fill(file, encoded(1, [b"a", b"b"]))
+    reader = BatchReader(file, MARK, 1, 0)
+    os.ftruncate(file, 0)
+    assert reader.items(0, 2) == [b"a", b"b"]
+
+
+def test_what_arrives_late_is_read_again(file: int) -> None:
+    """Behind a head there may be zeros for a moment."""
+    whole = encoded(1, [b"a", b"b"])
+    fill(file, whole[:HEAD].ljust(len(whole), b"\0"))
+    reader = BatchReader(file, MARK, 1, 0)
+    with pytest.raises(BatchDamaged):
+        reader.items(0, 2)
+    fill(file, whole)
+    assert reader.items(0, 2) == [b"a", b"b"]
+
+
 def test_items_change_places(file: int) -> None:
     """Items that stand in each other's place with their checksums are refused."""
     whole = encoded(1, [b"aaaa", b"bbbb"])

@@ -312,6 +312,11 @@ class AgentBook:
         return not self.said_hello
 
     @property
+    def has_something_to_say(self) -> bool:
+        """It works, was asked for something, or is to begin."""
+        return self.pending or bool(self.shares or self.asked)
+
+    @property
     def in_hand(self) -> int:
         """Tasks of which it has said nothing yet."""
         return sum(len(share.silent) for share in self.shares.values())

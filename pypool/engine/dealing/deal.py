@@ -118,9 +118,7 @@ class Deal:
     def leave(self, now: float) -> list[Action]:
         """The driver goes, the run goes on: all that waits is dealt."""
         self.lives.deal_everything(now)
-        actions = self._actions[:]
-        self._actions.clear()
-        return actions
+        return self._taken_actions()
 
     def drop_batches(self) -> None:
         """Nobody waits for any result any more."""
@@ -327,6 +325,14 @@ class Deal:
             now,
         )
         self._coming.clear()
+        return self._taken_actions()
+
+    def deal_at_once(self, now: float) -> list[Action]:
+        """What waits is dealt, and whatever else there is to do is left to the next `decide`."""
+        self._rounds.deal_out(now)
+        return self._taken_actions()
+
+    def _taken_actions(self) -> list[Action]:
         actions = self._actions[:]
         self._actions.clear()
         return actions

@@ -66,11 +66,14 @@ class Demand:
 
     def larger(self, batches: Iterable[BatchBook]) -> dict[Need, int]:
         """By need: workers that the tasks can use that wait for a larger element than usual."""
+        batches = [batch for batch in batches if batch.lost]
+        if not batches:
+            return {}
         unknown: Counter[Need] = Counter()
         known: Counter[Need] = Counter()
         work: Counter[Need] = Counter()
         for batch in batches:
-            for need, tasks in batch.needing_more().items() if batch.lost else ():
+            for need, tasks in batch.needing_more().items():
                 seconds = self._estimates.get(batch.function)
                 if seconds is None:
                     unknown[need] += tasks

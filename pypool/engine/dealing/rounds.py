@@ -95,8 +95,9 @@ class Rounds:
             busy = [agent for agent in able if not agent.idle_slots]
             able = busy + self._deal_round(dry, waiting, now)
             waiting = self._waiting_batches()
-        able = [agent for agent in able if not agent.has_enough and not agent.alone]
-        self._deal_round(able, waiting, now)
+        if waiting:
+            able = [agent for agent in able if not agent.has_enough and not agent.alone]
+            self._deal_round(able, waiting, now)
 
     def _waiting_batches(self) -> list[BatchBook]:
         """Those with tasks that could be dealt to somebody who is there, the oldest first."""
@@ -126,15 +127,23 @@ class Rounds:
         slots = self._roster.expected_slots(now)
         parts = {batch.number: len(batch.todo) / slots for batch in waiting}
         drained = self._drained(agents, waiting)
-        return [agent for agent in agents if self._deal_to(agent, waiting, parts, drained, now)]
+        able = []
+        for agent in agents:
+            if self._deal_to(agent, waiting, parts, drained, now):
+                able.append(agent)
+                if not any(batch.waiting for batch in waiting):
+                    break
+        return able
 
     def _drained(self, agents: list[AgentBook], waiting: list[BatchBook]) -> set[str]:
         """Agents that get nothing, so that they run dry for the suspects, which go alone."""
+        found: set[str] = set()
+        if not any(batch.lost for batch in waiting):
+            return found
         counts: Counter[Need] = Counter()
         for batch in waiting:
             for need, line in batch.lost.items():
                 counts[need] += len(line.suspects)
-        found: set[str] = set()
         if not counts.total():
             return found
         free = [agent for agent in agents if not agent.shares]

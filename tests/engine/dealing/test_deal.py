@@ -104,6 +104,31 @@ def test_no_ops_go_to_one_agent():
     assert [(s.agent, s.first, s.last) for s in table.decide(after=1.0)] == [("a2", 0, 16)]
 
 
+def test_new_tasks_are_dealt_before_anybody_is_judged():
+    """Their caller waits; what else there is to do comes with the next decision."""
+    table = Table(2, start_timeout=1.0).knows("f", 1e-5)
+    table.deal.submitted(["late"], table.now)
+    table.deal.listed({"late": "running"}, table.now)
+    table.deal.open_batch(1, 16, "f")
+    assert [type(action) for action in table.deal.deal_at_once(10.0)] == [DealShare]
+    assert table.deal.deal_at_once(10.0) == []
+    table.decide(after=10.0)
+    assert table.of(Cancel) == [Cancel("late")]
+
+
+def test_who_was_asked_has_something_to_say():
+    """As long as it has not answered, though all that it had is done."""
+    table = Table(1)
+    agent = table.deal.agents["a0"]
+    assert not agent.has_something_to_say
+    agent.asked = 1
+    assert agent.has_something_to_say
+    table.deal.returned("a0", [], "", 1, table.now)
+    assert not agent.has_something_to_say
+    table.deal.submitted(["a1"], table.now)
+    assert table.deal.agents["a1"].has_something_to_say
+
+
 def test_tasks_worth_a_journey_are_spread():
     """Sixteen tasks of 10 ms go to four agents in equal parts."""
     table = Table(4).knows("f", 0.01)
