@@ -5,12 +5,15 @@ very same rules. A few agents are looked at often, for callers wait for the end 
 share. Of many each is looked at when results should be there; what they hold lasts until then.
 """
 
+from math import ceil, floor, log2
+
 from pypool.rundir.messages import beat_seconds
 from pypool.worker.polling import FEW, longest_sleep, shortest_sleep
 
 __all__ = ["FEW", "Allowance", "Looks", "Pace"]
 
 IDLE_SLEEP = 1.0
+IDLE_LOOKS_PER_SECOND = 16
 IDLE_SHORTEST_SLEEP = 0.02
 """Who has nothing to do says nothing; the program that has got its results goes on meanwhile."""
 
@@ -79,6 +82,15 @@ class Pace:
         return self._seconds > self.SLOW
 
 
+def with_others(due: float, sleep: float) -> float:
+    """About then: the next tick of a clock that ticks once or twice in that time.
+
+    All who sleep as long are due at once, and the dispatcher wakes once for them.
+    """
+    tick = 2.0 ** floor(log2(sleep))
+    return ceil(due / tick) * tick
+
+
 class Looks:
     """When one agent's outbox is looked at.
 
@@ -98,7 +110,7 @@ class Looks:
     def __init__(self, agents: int, now: float) -> None:
         self.due = self._active = self._looked_at = now
         self._few = agents <= FEW
-        self._idle = IDLE_SLEEP
+        self._idle = max(IDLE_SLEEP, agents / IDLE_LOOKS_PER_SECOND)
         self._longest = longest_sleep(agents)
         self._shortest = shortest_sleep(agents)
         if not self._few:
@@ -152,11 +164,14 @@ class Looks:
             self._active = now
         silence = now - self._active
         if self._few or awaited:
-            longest = self._idle if awaited or not busy else self._longest
-            if not self._few:
-                longest = max(IDLE_SLEEP, awaited / LOOKS_PER_SECOND)
-            shortest = SHORTEST_LOOK if awaited or busy else IDLE_SHORTEST_SLEEP
-            self.due = now + min(max(silence / (50 if awaited else 10), shortest), longest)
+            if awaited:
+                longest = IDLE_SLEEP if self._few else max(IDLE_SLEEP, awaited / LOOKS_PER_SECOND)
+                self.due = now + min(max(silence / 50, SHORTEST_LOOK), longest)
+            elif busy:
+                self.due = now + min(max(silence / 10, SHORTEST_LOOK), self._longest)
+            else:
+                sleep = min(max(silence / 10, IDLE_SHORTEST_SLEEP), self._idle)
+                self.due = with_others(now + sleep, sleep)
         elif not busy:
             self.due = now + self._idle
         else:

@@ -71,7 +71,7 @@ def test_a_few_that_have_nothing_more_to_do_are_left_alone() -> None:
     """The program goes on, and the thread that looks would stand in its way."""
     looks = Looks(4, 0.0)
     looks.looked(1.0, found=True, busy=False, awaited=0)
-    assert looks.due == pytest.approx(1.0 + IDLE_SHORTEST_SLEEP)
+    assert 1.0 + IDLE_SHORTEST_SLEEP <= looks.due <= 1.0 + 2 * IDLE_SHORTEST_SLEEP
     looks.dealt(1.001, work=1e-5, is_first=True)
     assert looks.due < 1.002
 
@@ -111,6 +111,18 @@ def test_who_takes_longer_than_expected_is_looked_at_again(agents: int) -> None:
     looks.looked(0.0, found=True, busy=True, awaited=0, expected=expected)
     looks.looked(looks.due, found=False, busy=True, awaited=0, expected=expected)
     assert looks.due == pytest.approx(1.5 * expected)
+
+
+def test_a_few_idle_ones_are_looked_at_together() -> None:
+    """The dispatcher wakes once for all of them, however far apart they were done."""
+    due = set()
+    for number in range(FEW):
+        looks = Looks(FEW, 0.0)
+        looks.touch(0.01 * number)
+        looks.looked(100.0 + 0.005 * number, found=False, busy=False, awaited=0)
+        due.add(looks.due)
+    assert len(due) == 1
+    assert 100.0 + IDLE_SLEEP < due.pop() < 110.0
 
 
 @pytest.mark.parametrize("agents", MANY)
