@@ -119,7 +119,7 @@ def test_a_few_idle_ones_are_looked_at_together() -> None:
     for number in range(FEW):
         looks = Looks(FEW, 0.0)
         looks.touch(0.01 * number)
-        looks.looked(100.0 + 0.005 * number, found=False, busy=False, awaited=0)
+        looks.looked(100.5 + 0.005 * number, found=False, busy=False, awaited=0)
         due.add(looks.due)
     assert len(due) == 1
     assert 100.0 + IDLE_SLEEP < due.pop() < 110.0
