@@ -62,7 +62,7 @@ def test_run_directory_page_lists_all_kinds() -> None:
     kinds = {
         name: value
         for name, value in vars(records).items()
-        if name.isupper() and isinstance(value, int) and not name.endswith(("SIZE", "LIMIT"))
+        if name.isupper() and type(value) is int and not name.endswith(("SIZE", "LIMIT"))
     }
     table = [row for row in rows(section(RUN_DIRECTORY, "## Records")) if len(row) == 5]
     assert {code_in(row[1])[0]: int(row[0]) for row in table} == kinds
