@@ -14,6 +14,7 @@ from bench.environments import NotInstalled, default_cache, python_of
 from bench.figures import Figures
 from bench.known import BACKENDS, PEERS, SLURM
 from bench.measuring import measure_all
+from bench.options import Parser, refuse
 from bench.seats import Seat
 from bench.table import render
 from bench.workloads import WORKLOADS, chosen, summary
@@ -27,7 +28,7 @@ SHORT_ROUNDS = 2
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench", description="pypool beside others, on the same work in one run."
     )
     commands = parser.add_subparsers(dest="command", required=True)
@@ -40,7 +41,13 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         )
     )
     reporting = commands.add_parser("report", help="write figures and plots into the documentation")
-    reporting.add_argument("files", nargs="+", type=Path, help="what --json has written")
+    reporting.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="what `run --json` has written"
+    )
+    reporting.add_argument(
+        "--page", type=Path, default=report.PAGE, help="of the documentation of this checkout"
+    )
+    reporting.set_defaults(parser=reporting)
     return parser.parse_args(given)
 
 
@@ -114,6 +121,16 @@ def run(options: argparse.Namespace) -> None:
     print(render(figures), end="")
 
 
+def rewrite(options: argparse.Namespace) -> None:
+    """The page, or nothing at all."""
+    try:
+        report.write(options.files, options.page)
+    except ImportError as error:
+        refuse(options.parser, f"{error}: pip install -e '.[bench]' brings what draws the plots")
+    except (OSError, ValueError) as error:
+        refuse(options.parser, f"{error}. The page and its plots are as they were")
+
+
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -127,7 +144,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, leave)
     options = arguments()
     if options.command == "report":
-        report.write(options.files)
+        rewrite(options)
     else:
         run(options)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench import report
+from bench.__main__ import arguments, rewrite
 from bench.figures import Figures, Series
 from bench.known import PEERS
 from bench.table import aligned, markdown, number, render
@@ -98,12 +99,65 @@ def test_report_writes_page_and_plots(figures: Figures, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    (tmp_path / "performance-9-old-local.svg").touch()
+    (tmp_path / "page-9-old-local.svg").touch()
+    (tmp_path / "page-of-others.svg").touch()
     figures.save(tmp_path / "figures.json")
     report.write([tmp_path / "figures.json"], page)
-    drawn = [file.name for file in tmp_path.glob("*.svg")]
-    assert drawn == ["performance-1-cold-slurm.svg"]
+    drawn = sorted(file.name for file in tmp_path.glob("*.svg"))
+    assert drawn == ["page-1-cold-slurm.svg", "page-of-others.svg"]
     assert f"]({drawn[0]})" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        ("{", "is no JSON"),
+        ("[]", "holds no figures"),
+        ('{"format": 1, "series": [{}]}', "holds no figures"),
+        ('{"format": 1, "series": [], "colour": 1}', "holds no figures"),
+    ],
+)
+def test_nothing_is_lost_when_a_file_is_wrong(
+    content: str | None,
+    said: str,
+    figures: Figures,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Page and plots are as they were; a line says which file it is."""
+    page, plot = tmp_path / "page.md", tmp_path / "page-1-cold-slurm.svg"
+    page.write_text(PAGE)
+    plot.write_text("a plot")
+    figures.save(tmp_path / "good.json")
+    wrong = tmp_path / "wrong.json"
+    if content is not None:
+        wrong.write_text(content)
+    options = arguments(["report", str(tmp_path / "good.json"), str(wrong), "--page", str(page)])
+    with pytest.raises(SystemExit) as ended:
+        rewrite(options)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "wrong.json" in line
+    assert page.read_text() == PAGE
+    assert plot.read_text() == "a plot"
+
+
+def test_page_that_has_no_place_for_figures_is_refused_first(
+    figures: Figures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is left as it is, and nothing is drawn beside it."""
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n")
+    figures.save(tmp_path / "figures.json")
+    options = arguments(["report", str(tmp_path / "figures.json"), "--page", str(page)])
+    with pytest.raises(SystemExit) as ended:
+        rewrite(options)
+    assert ended.value.code == 2
+    assert "needs the lines" in capsys.readouterr().err
+    assert page.read_text() == "# Title\n"
+    assert list(tmp_path.glob("*.svg")) == []
 
 
 def test_page_of_the_documentation_has_the_comments() -> None:
