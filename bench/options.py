@@ -1,7 +1,12 @@
-"""Command lines of the suite: what is wrong with one is said in a line, and ends with 2."""
+"""Command lines of the suite: what is wrong is said in a line, and who ends it is obeyed.
+
+What the user can mend ends with the code 2, a signal with that of shells, without a traceback.
+"""
 
 import argparse
 import math
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -50,3 +55,19 @@ def new_file(text: str) -> Path:
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{text} cannot be written: {error.strerror}") from None
     return file
+
+
+def end_by_signals() -> None:
+    """A signal ends the block at work as an error would, so that it is cleaned up behind it.
+
+    Those that are ignored, as in the background or by `nohup`, stay so.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
+def leave(number: int, _: object) -> None:
+    name = signal.Signals(number).name
+    print(f"{name}: what was started is ended first ...", file=sys.stderr, flush=True)
+    raise SystemExit(128 + number)

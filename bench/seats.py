@@ -1,12 +1,11 @@
 """A peer's turn: a new directory, a new process in it, and nothing left when it is over."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import queue
@@ -14,6 +13,9 @@ from bench.adapter import Adapter, PeerError
 from bench.known import SLURM, Known
 
 ROOT = Path(__file__).parents[1]
+PLACES = "pypool-bench-"
+"""Turns work in the user's home, in directories whose names begin so."""
+
 SETTLES = 0.1  # seconds
 SETTLES_WITHIN = 40  # maps
 ENDS_WITHIN = 60.0  # seconds
@@ -97,20 +99,19 @@ class Seat:
     @contextmanager
     def open(self, before: Sequence[str] = (), first: Path | None = None) -> Iterator[Turn]:
         """A turn; `before` is put before the command, the folder `first` before all on PATH."""
-        place = Path(tempfile.mkdtemp(prefix="pypool-bench-", dir=Path.home()))
-        directory = place / "work"
-        directory.mkdir()
         variables = self.environment()
         if first is not None:
             variables["PATH"] = f"{first}:{variables['PATH']}"
-        adapter = Adapter([*before, *self.command()], directory, place / "printed", variables)
-        try:
-            yield Turn(self, directory, adapter)
-        finally:
-            adapter.end()
+        with ExitStack() as behind:  # each of these is done though another one is ended by a signal
+            made = TemporaryDirectory(prefix=PLACES, dir=Path.home(), ignore_cleanup_errors=True)
+            place = Path(behind.enter_context(made))
+            directory = place / "work"
+            directory.mkdir()
             if self.backend == SLURM:
-                queue.clear(directory)
-            shutil.rmtree(place, ignore_errors=True)
+                behind.callback(queue.clear, directory)
+            adapter = Adapter([*before, *self.command()], directory, place / "printed", variables)
+            behind.callback(adapter.end)
+            yield Turn(self, directory, adapter)
 
     def command(self) -> list[str]:
         module = ["-m", f"bench.peers.{self.peer.module}"]

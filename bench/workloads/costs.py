@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.adapter import PeerError
 from bench.known import Known
-from bench.seats import ROOT, Seat
-from bench.workloads.base import Measure, Workload, is_ours
+from bench.seats import PLACES, ROOT, Seat
+from bench.workloads.base import Choice, Measure, Workload, is_ours
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter
 from pypool.rundir.run import RunDirectory
@@ -36,6 +36,7 @@ class Imports(Workload):
     The agent's start ends with its hello; its modules are all that it loads, before and after.
     """
 
+    choice = Choice("starts in a turn")
     defaults = (STARTS,)
     measures = (
         Measure("import", "ms more", compared=False),
@@ -61,7 +62,7 @@ class Imports(Workload):
         found = self.compared("import", started_bare, partial(started, importing, environment))
         found["modules"] = modules(importing, environment) - modules(bare, environment)
         if is_ours(seat.peer):
-            with tempfile.TemporaryDirectory(prefix="pypool-bench-", dir=Path.home()) as place:
+            with tempfile.TemporaryDirectory(prefix=PLACES, dir=Path.home()) as place:
                 agents = Agents(place, seat.python, environment)
                 found |= self.compared("agent's start", started_bare, agents.greeted)
                 found["agent's modules"] = agents.modules() - modules(bare, environment)
@@ -174,6 +175,7 @@ def modules(command: list[str], environment: dict[str, str]) -> int:
 class Idle(Workload):
     """Share of a CPU that driver and agent use without work, from so many seconds after a map."""
 
+    choice = Choice("seconds since the map", least=0, whole=False)
     defaults = (0, 60)
     measures = (
         Measure("idle driver", "% of a CPU", compared=False),

@@ -2,7 +2,7 @@
 
 from bench.known import ARRAYS, FLOOR, Known
 from bench.seats import Seat, Turn
-from bench.workloads.base import Measure, Workload, counted
+from bench.workloads.base import Choice, Measure, Workload, counted
 
 SIZE = 4 << 20
 
@@ -10,6 +10,7 @@ SIZE = 4 << 20
 class Returned(Workload):
     """So many arrays, made by the tasks."""
 
+    choice = Choice("arrays")
     defaults = (64,)
     measures = (Measure("warm map", "s", share=True),)
     task = "return_array"

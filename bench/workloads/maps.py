@@ -8,7 +8,7 @@ from typing import ClassVar
 from bench.known import FLOOR, SLURM, Known
 from bench.lists import first_come_first_served, uneven
 from bench.seats import Seat
-from bench.workloads.base import Measure, Workload, asks_for_jobs, counted
+from bench.workloads.base import Choice, Measure, Workload, asks_for_jobs, counted
 
 GOLDEN = 0.618034
 """Its multiples fill a second evenly, however many there are."""
@@ -66,6 +66,7 @@ class Cold(Workload):
 class Again(Workload):
     """Another map of 16 no-ops after a pause of so many seconds: the median of a turn's maps."""
 
+    choice = Choice("seconds of a pause", least=0, whole=False)
     defaults = (0, 0.1, 1, 10)
     measures = (Measure("another map", "ms"), Measure("slowest of a turn", "ms", compared=False))
 
@@ -104,6 +105,7 @@ class Uneven(Workload):
     """
 
     kind: ClassVar[str]
+    choice = Choice("seconds of work for each worker", least=0.1, whole=False)
     defaults = (5,)
     measures = (Measure("over first-come-first-served", "x", compared=False),)
 

@@ -75,3 +75,16 @@ def test_no_answer_in_time_is_an_error(toy: Adapter, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(adapter, "ENDS_WITHIN", 0.1)
     toy.end()
     assert toy.process.returncode in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+def test_end_that_is_ended_leaves_no_process(toy: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal to the suite while it waits for a peer to leave: the peer goes with it."""
+
+    def ended(_: Adapter) -> bool:
+        raise SystemExit(143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Adapter, "_has_ended", ended)
+        with pytest.raises(SystemExit):
+            toy.end()
+    assert toy.process.returncode is not None

@@ -59,6 +59,24 @@ def test_all_have_a_turn_in_each_round(played: tuple[Turns, Figures]) -> None:
     assert had.count("loky") == PATIENCE
 
 
+def test_rounds_that_were_ended_count_as_far_as_they_went() -> None:
+    """Who had no turn in the last one has no figure there, who had none at all no row."""
+
+    class Ended(Turns):
+        def measure(self, seat: Seat) -> dict[str, float]:
+            if len(self.had) == last:
+                raise SystemExit(130)
+            return super().measure(seat)
+
+    for last, expected in ((1, {"pypool": [1.0]}), (5, {"pypool": [1.0, None]})):
+        figures = Figures()
+        with pytest.raises(SystemExit):
+            measure_all([Ended()], SEATS, 3, figures, quiet)
+        values = {each.peer: each.values for each in figures.series if each.measure == "m"}
+        assert values.items() >= expected.items()
+        assert ("multiprocessing" in values) == (last > 1)
+
+
 def test_failures_are_rounds_without_a_figure(played: tuple[Turns, Figures]) -> None:
     """So pairs stay pairs; the reason is noted once."""
     figures = played[1]
@@ -92,7 +110,9 @@ def test_numbers_follow_the_name_of_a_workload() -> None:
     assert len(chosen(["again"])) == len(WORKLOADS["again"].defaults)
 
 
-@pytest.mark.parametrize(("word", "said"), [("hot", "no workload 'hot'"), ("cold:x", "could not")])
+@pytest.mark.parametrize(
+    ("word", "said"), [("hot", "no workload 'hot'"), ("cold:x", "cold:x: 'x' is")]
+)
 def test_what_is_no_workload_is_refused(word: str, said: str) -> None:
     """With the names that there are, or the number that is none."""
     with pytest.raises(ValueError, match=said):
