@@ -20,8 +20,9 @@ from bench.workloads import WORKLOADS, chosen, summary
 from bench.workloads.base import Workload
 
 SHORT = [
-    *("cold:16,10000", "again:0", "uneven-last:2", "returned:16", "taken:16", "many:100000"),
-    *("files:1000", "calls:1000", "commands:5", "imports:3", "idle:0"),
+    *("cold:16,10000", "start:4", "again:0", "uneven-last:2", "short:1", "items:3000"),
+    *("returned:16", "taken:16", "many:100000", "imap:100000"),
+    *("files:1000", "calls:1000", "commands:5", "imports:3", "idle:0", "idle-driver:4"),
 ]
 ROUNDS = 5
 SHORT_ROUNDS = 2

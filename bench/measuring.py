@@ -39,7 +39,8 @@ def wanted(workload: Workload, seat: Seat, figures: Figures) -> bool:
     """Whether a peer takes part; one that would take minutes is noted."""
     if not workload.takes(seat.peer, seat.backend):
         return False
-    if workload.tasks > seat.peer.most_tasks:
+    told = workload.tells_chunks and seat.peer.chunks
+    if workload.tasks > seat.peer.most_tasks and not told:
         figures.note(f"{seat.peer.name} in {workload.label}: it would take minutes")
         return False
     return True

@@ -49,10 +49,19 @@ class Turn:
         self.adapter.ask("stop", within=ENDS_WITHIN)
 
     def map(
-        self, task: str, *items: Any, times: int = 1, within: float | None = None
+        self,
+        task: str,
+        *items: Any,
+        times: int = 1,
+        chunksize: int | None = None,
+        within: float | None = None,
     ) -> dict[str, Any]:
-        within = within or self.seat.patience
-        return self.adapter.ask("map", within, task=task, items=list(items), times=times)
+        words = {"task": task, "items": list(items), "times": times, "chunksize": chunksize}
+        return self.adapter.ask("map", within or self.seat.patience, **words)
+
+    def imap(self, task: str, *items: Any, chunksize: int) -> dict[str, Any]:
+        words = {"task": task, "items": list(items), "chunksize": chunksize}
+        return self.adapter.ask("imap", self.seat.patience, **words)
 
     def cold(self, task: str, *items: Any) -> float:
         """Seconds from the constructor to the results."""
@@ -62,17 +71,18 @@ class Turn:
         seconds: float = answer["seconds"][0]
         return seconds
 
-    def warm_up(self) -> None:
+    def warm_up(self, workers: int | None = None) -> None:
         """Until all workers have answered; for pools that keep them."""
         if not self.seat.peer.keeps_workers:
             return
+        workers = workers or self.seat.workers
         seen: set[tuple[str, int]] = set()
         for _ in range(SETTLES_WITHIN):
-            each = self.map("settle", "list", *[SETTLES] * 2 * self.seat.workers)
+            each = self.map("settle", "list", *[SETTLES] * 2 * workers)
             seen |= {(host, pid) for host, pid in each["results"]}
-            if len(seen) >= self.seat.workers:
+            if len(seen) >= workers:
                 return
-        raise PeerError(f"{len(seen)} workers of {self.seat.workers} came")
+        raise PeerError(f"{len(seen)} workers of {workers} came")
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class Seat:
             yield Turn(self, directory, adapter)
 
     def command(self) -> list[str]:
-        module = ["-m", f"bench.peers.{self.peer.module}"]
+        module = ["-m", "bench.peers.script", self.peer.module]
         if not self.peer.mpi:
             return [self.python, *module]
         mpiexec = str(Path(self.python).with_name("mpiexec"))

@@ -4,26 +4,42 @@ from argparse import ArgumentTypeError
 
 from bench.options import number
 from bench.workloads.base import Choice, Workload
-from bench.workloads.costs import Idle, Imports
+from bench.workloads.costs import Idle, IdleDriver, Imports
 from bench.workloads.counts import Calls, Commands, Files
-from bench.workloads.data import Returned, Taken
-from bench.workloads.maps import Again, Cold, Heavy, Last, Lognormal, Many, Sorted
+from bench.workloads.data import Items, Returned, Taken
+from bench.workloads.maps import (
+    Again,
+    Cold,
+    Heavy,
+    Last,
+    Lognormal,
+    Many,
+    Short,
+    Sorted,
+    Start,
+    Unordered,
+)
 
 WORKLOADS: dict[str, type[Workload]] = {
     "cold": Cold,
+    "start": Start,
     "again": Again,
     "uneven-lognormal": Lognormal,
     "uneven-last": Last,
     "uneven-sorted": Sorted,
     "uneven-heavy": Heavy,
+    "short": Short,
+    "items": Items,
     "returned": Returned,
     "taken": Taken,
     "many": Many,
+    "imap": Unordered,
     "files": Files,
     "calls": Calls,
     "commands": Commands,
     "imports": Imports,
     "idle": Idle,
+    "idle-driver": IdleDriver,
 }
 
 

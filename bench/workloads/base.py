@@ -54,8 +54,11 @@ class Workload(ABC):
         What it is called in tables.
     choice : Choice
         What that number is.
+    tells_chunks : bool
+        Whether peers that need it are told how large chunks are.
     """
 
+    tells_chunks: ClassVar[bool] = False
     choice: ClassVar[Choice] = Choice("tasks")
     defaults: ClassVar[tuple[float, ...]]
     measures: ClassVar[tuple[Measure, ...]]
