@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import plots
+from bench import goals, plots
 from bench.figures import Figures, load
 from bench.seats import ROOT
 from bench.table import HEADS, heading, markdown, rows_of
@@ -15,6 +15,10 @@ from bench.table import HEADS, heading, markdown, rows_of
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 BEGIN = "<!-- figures: written by python -m bench report -->\n"
 END = "<!-- end of figures -->\n"
+ABOUT_GOALS = """\
+What pypool is to reach on this machine, and the newest figures of it: the median of all rounds
+counts. Ratios are of turns in the same round. [Scale](scale.md) has the goals for thousands of
+agents."""
 
 
 def write(files: Sequence[Path], page: Path = PAGE) -> None:
@@ -39,7 +43,7 @@ def write(files: Sequence[Path], page: Path = PAGE) -> None:
             section(figures, plots.draw(figures, Path(place), f"{page.stem}-{number}"))
             for number, figures in enumerate(runs, 1)
         ]
-        text = replaced(page.read_text(), "\n".join(parts))
+        text = replaced(page.read_text(), "\n".join([summary(runs), *parts]))
         for old in page.parent.glob(f"{page.stem}-[0-9]*.svg"):
             old.unlink()
         for plot in Path(place).iterdir():
@@ -60,6 +64,11 @@ def replaced(text: str, figures: str) -> str:
     if not (begin and end):
         raise ValueError(f"the page needs the lines {BEGIN.strip()} and {END.strip()}")
     return f"{before}{BEGIN}\n{figures}\n{END}{behind}"
+
+
+def summary(runs: Sequence[Figures]) -> str:
+    """What is to be reached, and what was."""
+    return f"### Goals\n\n{ABOUT_GOALS}\n\n{goals.table(runs)}\n"
 
 
 def section(figures: Figures, drawn: dict[str, str]) -> str:

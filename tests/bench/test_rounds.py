@@ -154,7 +154,7 @@ def test_starts_and_agents_of_this_machine_are_measured_once() -> None:
 
 def test_short_tasks_are_a_second_of_work_for_each_worker() -> None:
     """However short they are."""
-    short = [Short(milliseconds) for milliseconds in (1, 10, 5000)]
+    short = [Short(milliseconds) for milliseconds in (1, 10, 50_000)]
     assert [each.tasks_of(4) for each in short] == [4000, 400, 1]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import plots, report
 from bench.__main__ import arguments, rewrite
 from bench.figures import Figures, Series
 from bench.known import PEERS
@@ -105,7 +105,44 @@ def test_report_writes_page_and_plots(figures: Figures, tmp_path: Path) -> None:
     report.write([tmp_path / "figures.json"], page)
     drawn = sorted(file.name for file in tmp_path.glob("*.svg"))
     assert drawn == ["page-1-cold-slurm.svg", "page-of-others.svg"]
-    assert f"]({drawn[0]})" in page.read_text()
+    text = page.read_text()
+    assert text.index("### Goals") < text.index("### today") < text.index(f"]({drawn[0]})")
+
+
+def drawn(figures: Figures, place: Path) -> dict[str, str]:
+    """The texts in each plot; matplotlib keeps them as comments."""
+    pytest.importorskip("matplotlib")
+    plots.draw(figures, place, "p")
+    return {
+        file.name: " / ".join(re.findall("<!-- (.*) -->", file.read_text()))
+        for file in place.glob("*.svg")
+    }
+
+
+def test_axes_say_what_they_show(tmp_path: Path) -> None:
+    """Not only their unit."""
+    uneven = "over first-come-first-served"
+    chosen = [
+        Series("local", "uneven, last, 5 s", uneven, "x", peer, values=[1.0])
+        for peer in ("pypool", "loky")
+    ]
+    text = drawn(Figures(series=chosen), tmp_path)["p-uneven-local.svg"]
+    assert "time over first-come-first-served" in text
+
+
+@pytest.mark.parametrize(("numbers", "axis"), [((16,), False), ((16, 1000), True)])
+def test_one_number_of_tasks_is_no_line(
+    numbers: tuple[int, ...], axis: bool, tmp_path: Path
+) -> None:
+    """It has dots side by side: an axis of one number shows nothing."""
+    chosen = [
+        Series("slurm", f"cold map of {number:,}", "all", "s", peer, values=[1.0])
+        for number in numbers
+        for peer in ("pypool", "floor")
+    ]
+    text = drawn(Figures(series=chosen), tmp_path)["p-cold-slurm.svg"]
+    assert ("tasks" in text.split(" / ")) == axis
+    assert ("cold map of 16" in text) != axis
 
 
 @pytest.mark.parametrize(
