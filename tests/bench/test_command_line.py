@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import __main__ as command
-from bench import queue
+from bench import libraries, queue
 from bench.figures import Figures, Series, load
 from bench.options import end_by_signals, leave, new_file
 from bench.simulation import __main__ as simulation
@@ -158,6 +158,23 @@ def test_partition_that_is_not_there_is_said(
     assert "no partition long; there are main, short" in said
     assert command.backends(["slurm"], "main") == ["slurm"]
     assert queue.default_partition() == "main"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [([], "no command sinfo"), (["--rounds", "0"], "--rounds: '0' is not")]
+)
+def test_libraries_need_their_scheduler(
+    words: list[str],
+    said: str,
+    site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And rounds."""
+    monkeypatch.setattr("sys.argv", ["libraries", *words])
+    monkeypatch.setattr(libraries, "end_by_signals", lambda: None)
+    monkeypatch.setattr(libraries, "measure", lambda *_: None)
+    assert said in refused(capsys, libraries.main)
 
 
 def test_command_that_is_not_there_prints_nothing(site: Path) -> None:
