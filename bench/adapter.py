@@ -97,12 +97,16 @@ class Adapter:
         """Nobody asks any more; who does not leave is made to, with all that it has started."""
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
-        if not self._has_ended():
-            self._signal(signal.SIGTERM)
-            self._has_ended()
-            self._signal(signal.SIGKILL)
-            self.process.wait()
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        try:
+            if not self._has_ended():
+                self._signal(signal.SIGTERM)
+                self._has_ended()
+        finally:
+            if self.process.returncode is None:
+                self._signal(signal.SIGKILL)
+                self.process.wait()
 
     def _has_ended(self) -> bool:
         with suppress(subprocess.TimeoutExpired):

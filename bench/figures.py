@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 FORMAT = 1
 
@@ -118,9 +118,18 @@ def load(file: Path) -> Figures:
     ------
     ValueError
         If this is another kind of file.
+    OSError
+        If it cannot be read.
     """
-    content: dict[str, Any] = json.loads(file.read_text())
-    if content.pop("format", None) != FORMAT:
-        raise ValueError(f"{file} holds no figures of this version of the suite")
-    content["series"] = [Series(**each) for each in content["series"]]
-    return Figures(**content)
+    try:
+        content = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from None
+    try:
+        if content.pop("format") != FORMAT:
+            raise ValueError(FORMAT)
+        content["series"] = [Series(**each) for each in content["series"]]
+        return Figures(**content)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        said = f"{file} holds no figures of this version of the suite: `run --json` writes them"
+        raise ValueError(said) from None

@@ -28,9 +28,13 @@ class Known(NamedTuple):
     keeps_workers : bool
         Whether workers stay from one map to the next.
     most_tasks : int
-        In a map; with more it would take minutes.
+        In a map, unless it is told how large chunks are; with more it would take minutes.
     mpi : bool
         Whether `mpiexec` starts it.
+    chunks : bool
+        Whether a map of very many tasks has to be told how large its chunks are.
+    imap : bool
+        Whether it gives results while others are still worked at, in any order.
     """
 
     name: str
@@ -41,18 +45,29 @@ class Known(NamedTuple):
     keeps_workers: bool = True
     most_tasks: int = 10_000_000
     mpi: bool = False
+    chunks: bool = False
+    imap: bool = False
 
 
 PEERS = {
     known.name: known
     for known in (
-        Known(OURS, "ours", BACKENDS, imports="pypool"),
-        Known(STANDARD, "standard", BACKENDS, imports="multiprocessing.pool"),
+        Known(OURS, "ours", BACKENDS, imports="pypool", imap=True),
+        Known(STANDARD, "standard", BACKENDS, imports="multiprocessing.pool", imap=True),
         Known(ARRAYS, "arrays", BACKENDS),
         Known(FLOOR, "floor", (SLURM,)),
-        Known("loky", "with_loky", (LOCAL,), ("loky",), "loky", most_tasks=10_000),
-        Known("joblib", "with_joblib", (LOCAL,), ("joblib",), "joblib", most_tasks=100_000),
-        Known("mpire", "with_mpire", (LOCAL,), ("mpire",), "mpire"),
+        Known("loky", "with_loky", (LOCAL,), ("loky",), "loky", most_tasks=10_000, chunks=True),
+        Known(
+            "joblib",
+            "with_joblib",
+            (LOCAL,),
+            ("joblib",),
+            "joblib",
+            most_tasks=100_000,
+            chunks=True,
+            imap=True,
+        ),
+        Known("mpire", "with_mpire", (LOCAL,), ("mpire",), "mpire", imap=True),
         Known(
             "mpi4py.futures",
             "with_mpi4py",
@@ -61,6 +76,8 @@ PEERS = {
             "mpi4py.futures",
             most_tasks=10_000,
             mpi=True,
+            chunks=True,
+            imap=True,
         ),
         Known(
             "executorlib",

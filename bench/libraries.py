@@ -28,6 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pypool
+from bench import queue
+from bench.options import Parser, end_by_signals, number, refuse
 
 Point = NDArray[np.float64]
 
@@ -169,11 +171,17 @@ def import_and_wait(library: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="emcee, dynesty and scipy with warm pools.")
+    end_by_signals()
+    parser = Parser(
+        prog="python -m bench.libraries", description="emcee, dynesty and scipy with warm pools."
+    )
+    count = number(1, whole=True)
     parser.add_argument("--backend", choices=["slurm", "sge", "shell"], default="slurm")
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=count, default=4, metavar="N")
+    parser.add_argument("--rounds", type=count, default=5, metavar="N")
     options = parser.parse_args()
+    if options.backend == "slurm" and (trouble := queue.trouble()):
+        refuse(parser, f"Slurm cannot be measured: {trouble}. --backend shell needs none")
     work_dir = Path(tempfile.mkdtemp(prefix="pypool-bench-", dir=Path.home()))
     try:
         measure(options, work_dir)

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.options import Parser, end_by_signals, number
 from pypool.rundir import names
 from pypool.shell import Pool
 
@@ -138,16 +139,18 @@ class Meter:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Many agents for real.")
-    parser.add_argument("--agents", type=int, default=200)
-    parser.add_argument("--sleeps", type=int, default=2000)
-    parser.add_argument("--no-ops", type=int, default=100_000)
-    parser.add_argument("--idle", type=float, default=30.0, help="seconds without work")
-    parser.add_argument("--directory", type=Path, help="where, if not among temporary files")
+    parser = Parser(prog="python -m bench.many_agents", description="Many agents for real.")
+    add, count = parser.add_argument, number(1, whole=True)
+    add("--agents", type=count, default=200, metavar="N")
+    add("--sleeps", type=count, default=2000, metavar="N")
+    add("--no-ops", type=count, default=100_000, metavar="N")
+    add("--idle", type=number(1), default=30.0, metavar="S", help="seconds without work")
+    add("--directory", type=Path, help="where, if not among temporary files")
     return parser.parse_args()
 
 
 def main() -> None:
+    end_by_signals()
     options = arguments()
     agents = options.agents
     with TemporaryDirectory(dir=options.directory) as place:

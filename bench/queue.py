@@ -1,5 +1,6 @@
 """Slurm beside the pools: whether it answers, what a turn left in it, how often it was asked."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,22 +8,51 @@ import time
 from pathlib import Path
 
 GONE_WITHIN = 30.0  # seconds
+ANSWERS_WITHIN = 30.0
 LOOKS_EVERY = 0.3
+PARTITIONS = ("sinfo", "-h", "-o", "%P")
 
 
 def asked(*command: str) -> str:
     """What a command prints; nothing if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    try:
+        done = ran(*command)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     return done.stdout if done.returncode == 0 else ""
 
 
-def answers() -> bool:
-    return shutil.which("sinfo") is not None and bool(asked("sinfo", "-h", "-o", "%P"))
+def ran(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=ANSWERS_WITHIN
+    )
+
+
+def trouble() -> str:
+    """Why Slurm cannot be measured from here; nothing if it answers."""
+    if shutil.which("sinfo") is None:
+        return "there is no command sinfo on PATH"
+    conf = os.environ.get("SLURM_CONF")
+    if conf and not Path(conf).exists():  # sinfo would wait for it, a minute and longer
+        return f"SLURM_CONF is {conf}, where nothing is"
+    try:
+        done = ran(*PARTITIONS)
+    except subprocess.TimeoutExpired:
+        return f"sinfo does not answer within {ANSWERS_WITHIN:g} s"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        return f"sinfo ended with {done.returncode}: {lines[-1]}"
+    return "" if done.stdout.strip() else "sinfo tells of no partition"
+
+
+def partitions() -> list[str]:
+    """The default one bears a star."""
+    return asked(*PARTITIONS).split()
 
 
 def default_partition() -> str | None:
     """Some peers cannot leave it to Slurm."""
-    for name in asked("sinfo", "-h", "-o", "%P").split():
+    for name in partitions():
         if name.endswith("*"):
             return name.removesuffix("*")
     return None

@@ -1,12 +1,11 @@
 """A peer's turn: a new directory, a new process in it, and nothing left when it is over."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import queue
@@ -14,6 +13,9 @@ from bench.adapter import Adapter, PeerError
 from bench.known import SLURM, Known
 
 ROOT = Path(__file__).parents[1]
+PLACES = "pypool-bench-"
+"""Turns work in the user's home, in directories whose names begin so."""
+
 SETTLES = 0.1  # seconds
 SETTLES_WITHIN = 40  # maps
 ENDS_WITHIN = 60.0  # seconds
@@ -47,10 +49,19 @@ class Turn:
         self.adapter.ask("stop", within=ENDS_WITHIN)
 
     def map(
-        self, task: str, *items: Any, times: int = 1, within: float | None = None
+        self,
+        task: str,
+        *items: Any,
+        times: int = 1,
+        chunksize: int | None = None,
+        within: float | None = None,
     ) -> dict[str, Any]:
-        within = within or self.seat.patience
-        return self.adapter.ask("map", within, task=task, items=list(items), times=times)
+        words = {"task": task, "items": list(items), "times": times, "chunksize": chunksize}
+        return self.adapter.ask("map", within or self.seat.patience, **words)
+
+    def imap(self, task: str, *items: Any, chunksize: int) -> dict[str, Any]:
+        words = {"task": task, "items": list(items), "chunksize": chunksize}
+        return self.adapter.ask("imap", self.seat.patience, **words)
 
     def cold(self, task: str, *items: Any) -> float:
         """Seconds from the constructor to the results."""
@@ -60,17 +71,18 @@ class Turn:
         seconds: float = answer["seconds"][0]
         return seconds
 
-    def warm_up(self) -> None:
+    def warm_up(self, workers: int | None = None) -> None:
         """Until all workers have answered; for pools that keep them."""
         if not self.seat.peer.keeps_workers:
             return
+        workers = workers or self.seat.workers
         seen: set[tuple[str, int]] = set()
         for _ in range(SETTLES_WITHIN):
-            each = self.map("settle", "list", *[SETTLES] * 2 * self.seat.workers)
+            each = self.map("settle", "list", *[SETTLES] * 2 * workers)
             seen |= {(host, pid) for host, pid in each["results"]}
-            if len(seen) >= self.seat.workers:
+            if len(seen) >= workers:
                 return
-        raise PeerError(f"{len(seen)} workers of {self.seat.workers} came")
+        raise PeerError(f"{len(seen)} workers of {workers} came")
 
 
 @dataclass(frozen=True)
@@ -97,23 +109,22 @@ class Seat:
     @contextmanager
     def open(self, before: Sequence[str] = (), first: Path | None = None) -> Iterator[Turn]:
         """A turn; `before` is put before the command, the folder `first` before all on PATH."""
-        place = Path(tempfile.mkdtemp(prefix="pypool-bench-", dir=Path.home()))
-        directory = place / "work"
-        directory.mkdir()
         variables = self.environment()
         if first is not None:
             variables["PATH"] = f"{first}:{variables['PATH']}"
-        adapter = Adapter([*before, *self.command()], directory, place / "printed", variables)
-        try:
-            yield Turn(self, directory, adapter)
-        finally:
-            adapter.end()
+        with ExitStack() as behind:  # each of these is done though another one is ended by a signal
+            made = TemporaryDirectory(prefix=PLACES, dir=Path.home(), ignore_cleanup_errors=True)
+            place = Path(behind.enter_context(made))
+            directory = place / "work"
+            directory.mkdir()
             if self.backend == SLURM:
-                queue.clear(directory)
-            shutil.rmtree(place, ignore_errors=True)
+                behind.callback(queue.clear, directory)
+            adapter = Adapter([*before, *self.command()], directory, place / "printed", variables)
+            behind.callback(adapter.end)
+            yield Turn(self, directory, adapter)
 
     def command(self) -> list[str]:
-        module = ["-m", f"bench.peers.{self.peer.module}"]
+        module = ["-m", "bench.peers.script", self.peer.module]
         if not self.peer.mpi:
             return [self.python, *module]
         mpiexec = str(Path(self.python).with_name("mpiexec"))

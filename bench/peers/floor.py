@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 
 LOOKS_EVERY = 0.01  # seconds
 ELEMENT = """\
@@ -51,5 +51,4 @@ class Floor(Peer):
         pass
 
 
-if __name__ == "__main__":
-    serve(Floor())
+PEER = Floor

@@ -1,12 +1,13 @@
-"""pypool, on local processes or on Slurm."""
+"""pypool, on local processes, on Slurm, or with agents as on Slurm that are local processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pypool
 import pypool.local
+import pypool.shell
 import pypool.slurm
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 from pypool.pool import Pool
 
 
@@ -15,6 +16,8 @@ class Ours(Peer):
         self.pool: Pool
         if options["backend"] == "local":
             self.pool = pypool.local.Pool(workers)
+        elif options["backend"] == "shell":
+            self.pool = pypool.shell.Pool(workers, work_dir=options["work_dir"], linger="10m")
         else:
             self.pool = pypool.slurm.Pool(
                 workers,
@@ -27,6 +30,11 @@ class Ours(Peer):
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         return self.pool.map(function, items)
 
+    def imap_unordered(
+        self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int
+    ) -> Iterable[Any]:
+        return self.pool.imap_unordered(function, items, chunksize)
+
     def stop(self) -> None:
         self.pool.close()
         self.pool.join()
@@ -35,5 +43,4 @@ class Ours(Peer):
         return pypool.__version__
 
 
-if __name__ == "__main__":
-    serve(Ours())
+PEER = Ours

@@ -8,6 +8,8 @@ runs here, beside the pool, so that the protocol costs no measured time.
 |---|---|
 | `{"do": "start", "workers": 4, ...}` | `{}` |
 | `{"do": "map", "task": "no_op", "items": ["range", 16], "times": 1}` | seconds, bytes, when |
+| the same with `"chunksize": 1000`, for peers that must be told | the same |
+| `{"do": "imap", "task": "no_op", "items": ["range", 16], "chunksize": 4}` | seconds, bytes |
 | `{"do": "cold", ...}`, the words of both | the same, with the start in the seconds |
 | `{"do": "version"}` | of the library, of Python |
 | `{"do": "stop"}` | `{}` |
@@ -21,7 +23,9 @@ import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,7 +34,9 @@ from bench.peers.tasks import TASKS, made_items
 
 Words = dict[str, Any]
 
-TELLING = ("settle", "parent")
+FORGET_PEAK = "5"
+
+TELLING = ("settle", "parent", "class_of")
 """Tasks whose results are part of the answer."""
 
 
@@ -53,6 +59,22 @@ class Peer(ABC):
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """All results, in the items' order."""
 
+    def map_in_chunks(
+        self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int
+    ) -> list[Any]:
+        """The same; of those that send one task at a time unless they are told."""
+        raise NotImplementedError("it is not told how large chunks are")
+
+    def imap_unordered(
+        self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int
+    ) -> Iterable[Any]:
+        """Results as they come; of those that can give some before they have all."""
+        raise NotImplementedError("it gives all results at once")
+
+    def prepared(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Sequence[Any]:
+        """What `map` is given, made before the clock runs."""
+        return items
+
     @abstractmethod
     def stop(self) -> None:
         """Ends the pool."""
@@ -64,8 +86,9 @@ class Peer(ABC):
 class Server:
     """Answers requests about one peer."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, own: Callable[[int, float], Any]) -> None:
         self.peer = peer
+        self.own = own
 
     def answer(self, words: Words) -> Words:
         do: Callable[..., Words] = getattr(self, f"do_{words.pop('do')}")
@@ -90,14 +113,20 @@ class Server:
         answer["seconds"][0] += started
         return answer
 
-    def do_map(self, task: str, items: list[Any], times: int = 1) -> Words:
-        given = made_items(*items)
-        before = memory("VmRSS")
+    def do_map(
+        self, task: str, items: list[Any], times: int = 1, chunksize: int | None = None
+    ) -> Words:
+        function = TASKS[task]
+        given = self.peer.prepared(function, made_items(items[0], *items[1:], own=self.own))
+        run = self.peer.map
+        if chunksize is not None:
+            run = partial(self.peer.map_in_chunks, chunksize=chunksize)
         seconds = []
+        before = memory_from_now_on()
         first = time.time()
         for _ in range(times):
             begin = time.perf_counter()
-            results = self.peer.map(TASKS[task], given)
+            results = run(function, given)
             seconds.append(time.perf_counter() - begin)
         last = time.time()
         grown = memory("VmHWM") - before
@@ -106,6 +135,25 @@ class Server:
         size = size_of(results)
         answer = {"seconds": seconds, "grown": grown, "size": size, "when": [first, last]}
         return answer | {"results": results} if task in TELLING else answer
+
+    def do_imap(self, task: str, items: list[Any], chunksize: int) -> Words:
+        """Results are counted, not kept."""
+        given = made_items(*items)
+        before = memory_from_now_on()
+        begin = time.perf_counter()
+        count = sum(1 for _ in self.peer.imap_unordered(TASKS[task], given, chunksize))
+        seconds = time.perf_counter() - begin
+        grown = memory("VmHWM") - before
+        if count != len(given):
+            raise RuntimeError(f"{count} results of {len(given)} tasks")
+        return {"seconds": [seconds], "grown": grown}
+
+
+def memory_from_now_on() -> int:
+    """Bytes in use; the peak is that of what follows, where the kernel can forget the last one."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(FORGET_PEAK)
+    return memory("VmRSS")
 
 
 def memory(field: str) -> int:
@@ -133,10 +181,10 @@ def own_output() -> TextIO:
     return out
 
 
-def serve(peer: Peer) -> None:
-    """Answers until nobody asks any more."""
+def serve(peer: Peer, own: Callable[[int, float], Any]) -> None:
+    """Answers until nobody asks any more; `own` is a class of the script."""
     out = own_output()
-    server = Server(peer)
+    server = Server(peer, own)
     for words in requests():
         try:
             answer = server.answer(words)

@@ -1,10 +1,10 @@
 """`multiprocessing.Pool`, what all others are compared with."""
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 
 
 class Standard(Peer):
@@ -14,10 +14,14 @@ class Standard(Peer):
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         return self.pool.map(function, items)
 
+    def imap_unordered(
+        self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int
+    ) -> Iterable[Any]:
+        return self.pool.imap_unordered(function, items, chunksize)
+
     def stop(self) -> None:
         self.pool.close()
         self.pool.join()
 
 
-if __name__ == "__main__":
-    serve(Standard())
+PEER = Standard

@@ -19,6 +19,13 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def busy(seconds: float) -> None:
+    """Computes so long: seconds of a CPU, however many share it."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 def settle(seconds: float) -> tuple[str, int]:
     """Which process this is, so that one knows when all are there."""
     time.sleep(seconds)
@@ -46,24 +53,34 @@ def parent(_: object) -> tuple[str, int]:
     return os.uname().nodename, os.getppid()
 
 
-TASKS: dict[str, Callable[[Any], Any]] = {
-    task.__name__: task for task in (no_op, sleep, settle, return_array, touch_array, parent)
-}
+def class_of(item: object) -> tuple[str, str]:
+    """Where the worker has the item's class from."""
+    return type(item).__module__, type(item).__name__
 
 
-def made_items(kind: str, *numbers: Any) -> Sequence[Any]:
+_ALL = (no_op, sleep, busy, settle, return_array, touch_array, parent, class_of)
+TASKS: dict[str, Callable[[Any], Any]] = {task.__name__: task for task in _ALL}
+
+
+def made_items(
+    kind: str, *numbers: Any, own: Callable[[int, float], Any] | None = None
+) -> Sequence[Any]:
     """The items that a request describes, since arrays do not travel in JSON.
 
     Parameters
     ----------
-    kind : {"range", "list", "sizes", "arrays"}
-        Numbers from 0 to the first; the numbers themselves; so many numbers with a size of so many
-        bytes; so many arrays of so many bytes.
+    kind : {"range", "list", "tuples", "instances", "sizes", "arrays"}
+        Numbers from 0 to the first; the numbers themselves; so many pairs of numbers, as tuples or
+        as instances of `own`; so many numbers with a size of so many bytes; so many arrays of so
+        many bytes.
     """
     if kind == "range":
         return range(numbers[0])
     if kind == "list":
         return list(numbers)
+    if kind in ("tuples", "instances"):
+        pairs = [(number, 0.5 * number) for number in range(numbers[0])]
+        return pairs if own is None or kind == "tuples" else [own(*pair) for pair in pairs]
     count, size = numbers
     if kind == "sizes":
         return [(number, size) for number in range(count)]

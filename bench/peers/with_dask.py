@@ -6,7 +6,7 @@ from typing import Any
 from dask.distributed import Client
 from dask_jobqueue import SLURMCluster
 
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 
 
 class Dask(Peer):
@@ -28,5 +28,4 @@ class Dask(Peer):
         self.cluster.close()
 
 
-if __name__ == "__main__":
-    serve(Dask())
+PEER = Dask

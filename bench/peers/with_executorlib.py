@@ -5,7 +5,7 @@ from typing import Any
 
 from executorlib import SlurmClusterExecutor
 
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 
 
 class Executorlib(Peer):
@@ -26,5 +26,4 @@ class Executorlib(Peer):
         self.executor.shutdown()
 
 
-if __name__ == "__main__":
-    serve(Executorlib())
+PEER = Executorlib

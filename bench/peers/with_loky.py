@@ -5,7 +5,7 @@ from typing import Any
 
 import loky
 
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 
 
 class Loky(Peer):
@@ -17,9 +17,13 @@ class Loky(Peer):
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         return list(self.executor.map(function, items))
 
+    def map_in_chunks(
+        self, function: Callable[[Any], Any], items: Sequence[Any], chunksize: int
+    ) -> list[Any]:
+        return list(self.executor.map(function, items, chunksize=chunksize))
+
     def stop(self) -> None:
         self.executor.shutdown()
 
 
-if __name__ == "__main__":
-    serve(Loky())
+PEER = Loky

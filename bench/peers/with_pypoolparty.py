@@ -7,7 +7,7 @@ from typing import Any
 
 import pypoolparty
 
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 
 LOOKS_EVERY = 0.5
 """Seconds between two looks at the queue; it would take 5, and so would any map."""
@@ -32,5 +32,4 @@ class Pypoolparty(Peer):
         pass
 
 
-if __name__ == "__main__":
-    serve(Pypoolparty())
+PEER = Pypoolparty

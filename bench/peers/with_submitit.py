@@ -5,7 +5,7 @@ from typing import Any
 
 import submitit
 
-from bench.peers.serve import Peer, serve
+from bench.peers.serve import Peer
 
 
 class Submitit(Peer):
@@ -24,5 +24,4 @@ class Submitit(Peer):
         pass
 
 
-if __name__ == "__main__":
-    serve(Submitit())
+PEER = Submitit

@@ -9,9 +9,11 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.options import Parser, end_by_signals, new_file, number, refuse
 from bench.simulation.disks import KINDS
 from bench.simulation.scenarios import SPREAD, Scenario, row
 
@@ -21,23 +23,56 @@ HEAD = (
 )
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Pools of many agents, simulated.")
-    parser.add_argument("--agents", type=int, nargs="+", default=[10, 100, 1000, 10_000])
-    parser.add_argument("--tasks", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6])
-    parser.add_argument("--disk", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument(
-        "--work", type=float, nargs="+", default=[3600.0], help="seconds that each slot works"
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m bench.simulation", description="Pools of many agents, simulated."
     )
-    parser.add_argument("--slots", type=int, default=1, help="workers of an agent")
-    parser.add_argument("--spread", type=float, default=SPREAD, help="of the tasks' lengths")
-    parser.add_argument("--as-few", action="store_true", help="rules of few agents, too")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the table into this file, too")
-    parser.add_argument("--read", type=Path, nargs="+", help="take the table from these files")
-    parser.add_argument("--markdown", action="store_true", help="print the table for a page")
-    parser.add_argument("--figures", type=Path, help="draw into this directory")
-    return parser.parse_args()
+    add, count = parser.add_argument, number(1, whole=True)
+    add("--agents", type=count, nargs="+", metavar="N", default=[10, 100, 1000, 10_000])
+    add("--tasks", type=count, nargs="+", metavar="N", default=[10**3, 10**4, 10**5, 10**6])
+    add("--disk", nargs="+", choices=KINDS, default=list(KINDS))
+    work = "seconds that each slot works"
+    add("--work", type=number(0.001), nargs="+", metavar="S", default=[3600.0], help=work)
+    add("--slots", type=count, default=1, metavar="N", help="workers of an agent")
+    add("--spread", type=number(0), default=SPREAD, metavar="X", help="of the tasks' lengths")
+    add("--as-few", action="store_true", help="rules of few agents, too")
+    add("--seed", type=int, default=1)
+    add("--json", type=new_file, metavar="FILE", help="write the table into this file, too")
+    add("--read", type=Path, nargs="+", metavar="FILE", help="take the table from these files")
+    add("--markdown", action="store_true", help="print the table for a page")
+    add("--figures", type=Path, metavar="DIRECTORY", help="draw into this directory")
+    options = parser.parse_args(given)
+    if options.figures and find_spec("matplotlib") is None:
+        parser.error("--figures needs matplotlib: pip install -e '.[bench]'")
+    try:
+        options.rows = None if options.read is None else read(options.read)
+    except (OSError, ValueError) as error:
+        refuse(parser, error)
+    if options.rows is None and not scenarios(options):
+        least = min(options.agents) * options.slots
+        parser.error(f"each slot needs a task: --tasks must be {least} at least")
+    return options
+
+
+def read(files: list[Path]) -> list[dict[str, Any]]:
+    """The rows of these files.
+
+    Raises
+    ------
+    ValueError
+        If another program has written one.
+    """
+    rows = []
+    for file in files:
+        try:
+            found = json.loads(file.read_text())
+            for row in found:
+                line(row)
+        except (LookupError, TypeError, ValueError):
+            raise ValueError(f"{file} holds no rows that --json has written") from None
+        rows += found
+    order = ("agents", "tasks", "work", "disk")
+    return sorted(rows, key=lambda row: [row[name] for name in order])
 
 
 def scenarios(options: argparse.Namespace) -> list[Scenario]:
@@ -98,15 +133,15 @@ def played(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    end_by_signals()
     options = arguments()
     print(HEAD)
-    if options.read:
-        rows = [row for file in options.read for row in json.loads(file.read_text())]
-        rows.sort(key=lambda each: (each["agents"], each["tasks"], each["work"], each["disk"]))
+    if options.rows is None:
+        rows = played(options)
+    else:
+        rows = options.rows
         for found in rows:
             print(line(found))
-    else:
-        rows = played(options)
     if options.markdown:
         print("\n".join(page(rows)))
     if options.figures:

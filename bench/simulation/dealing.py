@@ -18,6 +18,7 @@ from itertools import count, groupby
 from operator import itemgetter
 from random import Random
 
+from bench.options import Parser, end_by_signals, number
 from pypool.engine.dealing.deal import AskBack, Deal, DealShare, Policy
 
 LATENCIES = {"local": 0.001, "nfs": 0.02}
@@ -229,16 +230,21 @@ def stretches(indexes: list[int]) -> list[tuple[int, int]]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Makespan of the dealing rules, simulated.")
-    parser.add_argument("--agents", type=int, nargs="+", default=[4, 64, 1000])
-    parser.add_argument("--slots", type=int, default=1, help="workers of an agent")
-    parser.add_argument("--per-slot", type=int, default=50, help="tasks of 10 to 50 ms to a slot")
-    parser.add_argument("--latency", nargs="+", choices=LATENCIES, default=list(LATENCIES))
-    parser.add_argument("--seed", type=int, default=1)
+    parser = Parser(
+        prog="python -m bench.simulation.dealing",
+        description="Makespan of the dealing rules, simulated.",
+    )
+    add, count = parser.add_argument, number(1, whole=True)
+    add("--agents", type=count, nargs="+", metavar="N", default=[4, 64, 1000])
+    add("--slots", type=count, default=1, metavar="N", help="workers of an agent")
+    add("--per-slot", type=count, default=50, metavar="N", help="tasks of 10 to 50 ms to a slot")
+    add("--latency", nargs="+", choices=LATENCIES, default=list(LATENCIES))
+    add("--seed", type=int, default=1)
     return parser.parse_args()
 
 
 def main() -> None:
+    end_by_signals()
     options = arguments()
     print("agents  delay list                       tasks  seconds    ideal  ratio shares  asked")
     for agents in options.agents:

@@ -1,26 +1,45 @@
 """The workloads, and how the command line calls them: `cold`, `cold:16,1000`."""
 
-from bench.workloads.base import Workload
-from bench.workloads.costs import Idle, Imports
+from argparse import ArgumentTypeError
+
+from bench.options import number
+from bench.workloads.base import Choice, Workload
+from bench.workloads.costs import Idle, IdleDriver, Imports
 from bench.workloads.counts import Calls, Commands, Files
-from bench.workloads.data import Returned, Taken
-from bench.workloads.maps import Again, Cold, Heavy, Last, Lognormal, Many, Sorted
+from bench.workloads.data import Items, Returned, Taken
+from bench.workloads.maps import (
+    Again,
+    Cold,
+    Heavy,
+    Last,
+    Lognormal,
+    Many,
+    Short,
+    Sorted,
+    Start,
+    Unordered,
+)
 
 WORKLOADS: dict[str, type[Workload]] = {
     "cold": Cold,
+    "start": Start,
     "again": Again,
     "uneven-lognormal": Lognormal,
     "uneven-last": Last,
     "uneven-sorted": Sorted,
     "uneven-heavy": Heavy,
+    "short": Short,
+    "items": Items,
     "returned": Returned,
     "taken": Taken,
     "many": Many,
+    "imap": Unordered,
     "files": Files,
     "calls": Calls,
     "commands": Commands,
     "imports": Imports,
     "idle": Idle,
+    "idle-driver": IdleDriver,
 }
 
 
@@ -30,7 +49,7 @@ def chosen(words: list[str]) -> list[Workload]:
     Raises
     ------
     ValueError
-        If there is none of that name, or what stands behind it is no number.
+        If there is none of that name, or what stands behind it is no number that it can have.
     """
     found = []
     for word in words:
@@ -38,16 +57,25 @@ def chosen(words: list[str]) -> list[Workload]:
         if name not in WORKLOADS:
             raise ValueError(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}")
         kind = WORKLOADS[name]
-        values = [float(number) for number in numbers.split(",")] if numbers else kind.defaults
+        values = numbers_of(word, kind.choice, numbers) if numbers else kind.defaults
         found += [kind(value) for value in values]
     return found
+
+
+def numbers_of(word: str, choice: Choice, numbers: str) -> list[float]:
+    """Those that stand behind the name."""
+    read = number(choice.least, choice.whole)
+    try:
+        return [read(each) for each in numbers.split(",")]
+    except ArgumentTypeError as error:
+        raise ValueError(f"workload {word}: {error} ({choice.what})") from None
 
 
 def summary() -> str:
     """A line for each, for the command line's help."""
     lines = []
     for name, kind in WORKLOADS.items():
-        numbers = ",".join(str(number) for number in kind.defaults)
+        numbers = ",".join(map(str, kind.defaults))
         said = (kind.__doc__ or "").partition("\n")[0]
         lines.append(f"  {name + ':' + numbers:32} {said}")
     return "\n".join(lines)

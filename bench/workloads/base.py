@@ -24,6 +24,22 @@ class Measure(NamedTuple):
     share: bool = False
 
 
+class Choice(NamedTuple):
+    """What the number of a workload is.
+
+    Attributes
+    ----------
+    least : float
+        The smallest that makes sense.
+    whole : bool
+        Whether it must be a whole number.
+    """
+
+    what: str
+    least: float = 1
+    whole: bool = True
+
+
 class Workload(ABC):
     """Work that each peer is given in its turn.
 
@@ -36,8 +52,14 @@ class Workload(ABC):
     ----------
     label : str
         What it is called in tables.
+    choice : Choice
+        What that number is.
+    tells_chunks : bool
+        Whether peers that need it are told how large chunks are.
     """
 
+    tells_chunks: ClassVar[bool] = False
+    choice: ClassVar[Choice] = Choice("tasks")
     defaults: ClassVar[tuple[float, ...]]
     measures: ClassVar[tuple[Measure, ...]]
 

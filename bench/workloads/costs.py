@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from bench.adapter import PeerError
-from bench.known import Known
-from bench.seats import ROOT, Seat
-from bench.workloads.base import Measure, Workload, is_ours
+from bench.known import LOCAL, Known
+from bench.seats import PLACES, ROOT, Seat
+from bench.workloads.base import Choice, Measure, Workload, counted, is_ours
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter
 from pypool.rundir.run import RunDirectory
@@ -23,6 +23,9 @@ OVER = 20.0
 
 STARTS = 5
 """Of each interpreter in a turn; the fastest counts, since others can only slow it down."""
+
+USERS_IMPORT = "from pypool.slurm import Pool"
+"""What users write: it brings the pool, which `import pypool` leaves for later."""
 
 SAYS_HELLO_WITHIN = 30.0
 LOOKS_EVERY = 0.0001
@@ -36,11 +39,15 @@ class Imports(Workload):
     The agent's start ends with its hello; its modules are all that it loads, before and after.
     """
 
+    choice = Choice("starts in a turn")
     defaults = (STARTS,)
     measures = (
         Measure("import", "ms more", compared=False),
         Measure("import over the bare interpreter", "x", compared=False),
         Measure("modules", "modules more", compared=False),
+        Measure(USERS_IMPORT, "ms more", compared=False),
+        Measure(f"{USERS_IMPORT} over the bare interpreter", "x", compared=False),
+        Measure(f"modules of {USERS_IMPORT}", "modules more", compared=False),
         Measure("agent's start", "ms more", compared=False),
         Measure("agent's start over the bare interpreter", "x", compared=False),
         Measure("agent's modules", "modules more", compared=False),
@@ -61,7 +68,11 @@ class Imports(Workload):
         found = self.compared("import", started_bare, partial(started, importing, environment))
         found["modules"] = modules(importing, environment) - modules(bare, environment)
         if is_ours(seat.peer):
-            with tempfile.TemporaryDirectory(prefix="pypool-bench-", dir=Path.home()) as place:
+            users = [seat.python, "-c", USERS_IMPORT]
+            found |= self.compared(USERS_IMPORT, started_bare, partial(started, users, environment))
+            more = modules(users, environment) - modules(bare, environment)
+            found[f"modules of {USERS_IMPORT}"] = more
+            with tempfile.TemporaryDirectory(prefix=PLACES, dir=Path.home()) as place:
                 agents = Agents(place, seat.python, environment)
                 found |= self.compared("agent's start", started_bare, agents.greeted)
                 found["agent's modules"] = agents.modules() - modules(bare, environment)
@@ -172,8 +183,9 @@ def modules(command: list[str], environment: dict[str, str]) -> int:
 
 
 class Idle(Workload):
-    """Share of a CPU that driver and agent use without work, from so many seconds after a map."""
+    """Share of a CPU that a driver and its one agent use, from so many seconds after a map."""
 
+    choice = Choice("seconds since the map", least=0, whole=False)
     defaults = (0, 60)
     measures = (
         Measure("idle driver", "% of a CPU", compared=False),
@@ -201,6 +213,36 @@ class Idle(Workload):
             used = [cpu_seconds(p) - b for p, b in zip(processes, before, strict=True)]
             turn.stop()
         return {"idle driver": 100 * used[0] / OVER, "idle agent": 100 * used[1] / OVER}
+
+
+class IdleDriver(Workload):
+    """Share of a CPU that the driver of so many agents uses without work.
+
+    They are processes of this machine, but in everything else those of a cluster: what goes
+    between them and the driver are files.
+    """
+
+    choice = Choice("agents")
+    defaults = (4, 64)
+    measures = (Measure("idle driver", "% of a CPU", compared=False),)
+
+    @property
+    def label(self) -> str:
+        return f"idle driver of {counted(self.number)} agents"
+
+    def takes(self, peer: Known, backend: str) -> bool:
+        return is_ours(peer) and backend == LOCAL
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        agents = int(self.number)
+        with seat.open() as turn:
+            turn.start(workers=agents, backend="shell")
+            turn.warm_up(agents)
+            before = cpu_seconds(turn.adapter.process.pid)
+            time.sleep(OVER)
+            used = cpu_seconds(turn.adapter.process.pid) - before
+            turn.stop()
+        return {"idle driver": 100 * used / OVER}
 
 
 def cpu_seconds(process: int) -> float:

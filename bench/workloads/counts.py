@@ -10,7 +10,7 @@ from bench.adapter import PeerError
 from bench.counting import CALLS, CountedCommands, calls_in, has_strace, peak_of_files, strace
 from bench.known import LOCAL, SLURM, Known
 from bench.seats import Seat
-from bench.workloads.base import Measure, Workload, asks_for_jobs, counted, is_ours
+from bench.workloads.base import Choice, Measure, Workload, asks_for_jobs, counted, is_ours
 
 TASK = 1.0
 """Seconds of a task whose map is long: short ones would be too many for some peers."""
@@ -101,6 +101,7 @@ def by_process(directory: Path, driver: str, first: float, last: float) -> dict[
 class Commands(Workload):
     """Commands of the scheduler, and RPCs to its controller, in a cold map of so many seconds."""
 
+    choice = Choice("seconds of the map", least=TASK, whole=False)
     defaults = (10,)
     measures = (
         Measure("commands", "commands", compared=False),

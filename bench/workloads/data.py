@@ -1,8 +1,10 @@
-"""Maps that carry arrays of 4 MiB, beside `np.save` and `np.load` of the same arrays."""
+"""Maps that carry data: small items; arrays of 4 MiB, beside `np.save` and `np.load` of these."""
+
+import statistics
 
 from bench.known import ARRAYS, FLOOR, Known
 from bench.seats import Seat, Turn
-from bench.workloads.base import Measure, Workload, counted
+from bench.workloads.base import Choice, Measure, Workload, counted
 
 SIZE = 4 << 20
 
@@ -10,6 +12,7 @@ SIZE = 4 << 20
 class Returned(Workload):
     """So many arrays, made by the tasks."""
 
+    choice = Choice("arrays")
     defaults = (64,)
     measures = (Measure("warm map", "s", share=True),)
     task = "return_array"
@@ -54,3 +57,34 @@ class Taken(Returned):
     @property
     def label(self) -> str:
         return f"{counted(self.number)} arrays of 4 MiB taken"
+
+
+class Items(Workload):
+    """So many small items, taken and returned: tuples, then instances of the script's own class.
+
+    Workers cannot import that class.
+    """
+
+    defaults = (3000,)
+    measures = (Measure("tuples", "ms"), Measure("instances of the script's class", "ms"))
+    maps = 5
+
+    @property
+    def label(self) -> str:
+        return f"{counted(self.number)} small items"
+
+    @property
+    def tasks(self) -> int:
+        return int(self.number)
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        found = {}
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            kinds = ("tuples", "instances")
+            for measure, kind in zip(self.measures, kinds, strict=True):
+                answer = turn.map("no_op", kind, self.tasks, times=self.maps)
+                found[measure.name] = 1000 * statistics.median(answer["seconds"])
+            turn.stop()
+        return found

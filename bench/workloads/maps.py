@@ -5,15 +5,16 @@ import time
 from collections import Counter
 from typing import ClassVar
 
-from bench.known import FLOOR, SLURM, Known
+from bench.known import FLOOR, LOCAL, SLURM, Known
 from bench.lists import first_come_first_served, uneven
 from bench.seats import Seat
-from bench.workloads.base import Measure, Workload, asks_for_jobs, counted
+from bench.workloads.base import Choice, Measure, Workload, asks_for_jobs, counted
 
 GOLDEN = 0.618034
 """Its multiples fill a second evenly, however many there are."""
 
 AGAIN = 16
+CHUNK = 1000
 MIB = 1 << 20
 
 
@@ -25,7 +26,7 @@ class Cold(Workload):
     of a second, those of the next round at another one.
     """
 
-    defaults = (16, 1000, 10_000, 100_000)
+    defaults: ClassVar[tuple[float, ...]] = (16, 1000, 10_000, 100_000)
     measures = (Measure("constructor to results", "s"),)
 
     def __init__(self, number: float) -> None:
@@ -63,9 +64,23 @@ class Cold(Workload):
         return self.turns[peer] * GOLDEN % 1
 
 
+class Start(Cold):
+    """The same of a local pool and one no-op for each worker: what it takes to be there."""
+
+    defaults: ClassVar[tuple[float, ...]] = (4,)
+
+    @property
+    def label(self) -> str:
+        return f"start and a map of {counted(self.number)}"
+
+    def takes(self, peer: Known, backend: str) -> bool:
+        return backend == LOCAL and super().takes(peer, backend)
+
+
 class Again(Workload):
     """Another map of 16 no-ops after a pause of so many seconds: the median of a turn's maps."""
 
+    choice = Choice("seconds of a pause", least=0, whole=False)
     defaults = (0, 0.1, 1, 10)
     measures = (Measure("another map", "ms"), Measure("slowest of a turn", "ms", compared=False))
 
@@ -104,6 +119,7 @@ class Uneven(Workload):
     """
 
     kind: ClassVar[str]
+    choice = Choice("seconds of work for each worker", least=0.1, whole=False)
     defaults = (5,)
     measures = (Measure("over first-come-first-served", "x", compared=False),)
 
@@ -155,9 +171,41 @@ class Heavy(Uneven):
     kind = "heavy"
 
 
-class Many(Workload):
-    """So many no-ops: seconds, and by how much the driver's memory grows at its peak."""
+class Short(Workload):
+    """Tasks that compute for so many milliseconds, a second of them for each worker."""
 
+    choice = Choice("milliseconds of a task", least=0.1, whole=False)
+    defaults = (1, 10)
+    measures = (Measure("warm map", "s"),)
+
+    @property
+    def label(self) -> str:
+        return f"tasks of {self.number:g} ms"
+
+    @property
+    def tasks(self) -> int:
+        return self.tasks_of(4)
+
+    def tasks_of(self, workers: int) -> int:
+        return max(round(1000 * workers / self.number), 1)
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            seconds = [self.number / 1000] * self.tasks_of(seat.workers)
+            answer = turn.map("busy", "list", *seconds)
+            turn.stop()
+        return {"warm map": answer["seconds"][0]}
+
+
+class Many(Workload):
+    """So many no-ops: seconds, and by how much the driver's memory grows at its peak.
+
+    Peers that send one task at a time are told how large chunks are, by the standard pool's rule.
+    """
+
+    tells_chunks = True
     defaults = (1_000_000,)
     measures = (
         Measure("warm map", "s"),
@@ -174,13 +222,47 @@ class Many(Workload):
         return int(self.number)
 
     def measure(self, seat: Seat) -> dict[str, float]:
+        chunksize = -(-self.tasks // (4 * seat.workers)) if seat.peer.chunks else None
         with seat.open() as turn:
             turn.start()
             turn.warm_up()
-            answer = turn.map("no_op", "range", self.tasks)
+            answer = turn.map("no_op", "range", self.tasks, chunksize=chunksize)
             turn.stop()
         return {
             "warm map": answer["seconds"][0],
             "memory of the driver": answer["grown"] / MIB,
             "results alone": answer["size"] / MIB,
+        }
+
+
+class Unordered(Workload):
+    """`imap_unordered` of so many no-ops in chunks of 1,000: seconds, and the driver's memory."""
+
+    tells_chunks = True
+    defaults = (100_000,)
+    measures = (
+        Measure("warm imap_unordered", "s"),
+        Measure("memory of the driver", "MiB", compared=False),
+    )
+
+    @property
+    def label(self) -> str:
+        return f"imap_unordered of {counted(self.number)}"
+
+    @property
+    def tasks(self) -> int:
+        return int(self.number)
+
+    def takes(self, peer: Known, backend: str) -> bool:
+        return super().takes(peer, backend) and peer.imap
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            answer = turn.imap("no_op", "range", self.tasks, chunksize=CHUNK)
+            turn.stop()
+        return {
+            "warm imap_unordered": answer["seconds"][0],
+            "memory of the driver": answer["grown"] / MIB,
         }

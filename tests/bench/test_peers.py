@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bench import environments, peers
-from bench.known import BACKENDS, PEERS
+from bench.known import BACKENDS, PEERS, Known
 
 FOLDER = Path(peers.__file__).parent
-SHARED = {"__init__", "serve", "tasks"}
+SHARED = {"__init__", "script", "serve", "tasks"}
 
 
 def test_each_file_is_known() -> None:
@@ -27,6 +27,16 @@ def test_peers_need_nothing_of_the_suite(file: Path) -> None:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bench")
     ]
     assert [name for name in modules if not name.startswith("bench.peers.")] == []
+
+
+@pytest.mark.parametrize("peer", PEERS.values(), ids=lambda peer: peer.name)
+def test_peers_can_what_is_known_of_them(peer: Known) -> None:
+    """Who is told how large chunks are, or asked for results as they come, has a method for it."""
+    tree = ast.parse((FOLDER / f"{peer.module}.py").read_text())
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert ("map_in_chunks" in names) == peer.chunks
+    assert ("imap_unordered" in names) == peer.imap
+    assert any(ast.unparse(node).startswith("PEER = ") for node in tree.body)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from bench.simulation import figures
 from bench.simulation.disks import KINDS, Disk
 from bench.simulation.players import Asked, Player
 from bench.simulation.scenarios import Scenario
@@ -105,3 +106,22 @@ def test_times_of_a_disk_are_those_that_were_asked_for(kind: str) -> None:
     times = sorted(here.open("driver", 0.0) for _ in range(4096))
     assert times[2048] == pytest.approx(KINDS[kind].opened[0], rel=0.1)
     assert times[4055] == pytest.approx(KINDS[kind].opened[1], rel=0.4)
+
+
+def test_all_rows_are_drawn() -> None:
+    """The most tasks lie on the line; others are points, of their own rules and disk."""
+    rows = [
+        {"agents": 10, "tasks": tasks, "work": 60.0, "disk": disk, "as_few": few, "ratio": ratio}
+        for tasks, disk, few, ratio in (
+            (1000, "nfs", False, 1.5),
+            (100, "nfs", False, 1.1),
+            (100, "local", False, 1.2),
+            (100, "nfs", True, 1.3),
+        )
+    ]
+    assert figures.lines(rows, False, "ratio") == {"nfs": ([10], [1.5]), "local": ([10], [1.2])}
+    assert figures.points(rows, False, "ratio") == {
+        "nfs": ([10, 10], [1.5, 1.1]),
+        "local": ([10], [1.2]),
+    }
+    assert figures.points(rows, True, "ratio") == {"nfs": ([10], [1.3])}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import plots, report
+from bench.__main__ import arguments, rewrite
 from bench.figures import Figures, Series
 from bench.known import PEERS
 from bench.table import aligned, markdown, number, render
@@ -98,12 +99,102 @@ def test_report_writes_page_and_plots(figures: Figures, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    (tmp_path / "performance-9-old-local.svg").touch()
+    (tmp_path / "page-9-old-local.svg").touch()
+    (tmp_path / "page-of-others.svg").touch()
     figures.save(tmp_path / "figures.json")
     report.write([tmp_path / "figures.json"], page)
-    drawn = [file.name for file in tmp_path.glob("*.svg")]
-    assert drawn == ["performance-1-cold-slurm.svg"]
-    assert f"]({drawn[0]})" in page.read_text()
+    drawn = sorted(file.name for file in tmp_path.glob("*.svg"))
+    assert drawn == ["page-1-cold-slurm.svg", "page-of-others.svg"]
+    text = page.read_text()
+    assert text.index("### Goals") < text.index("### today") < text.index(f"]({drawn[0]})")
+
+
+def drawn(figures: Figures, place: Path) -> dict[str, str]:
+    """The texts in each plot; matplotlib keeps them as comments."""
+    pytest.importorskip("matplotlib")
+    plots.draw(figures, place, "p")
+    return {
+        file.name: " / ".join(re.findall("<!-- (.*) -->", file.read_text()))
+        for file in place.glob("*.svg")
+    }
+
+
+def test_axes_say_what_they_show(tmp_path: Path) -> None:
+    """Not only their unit."""
+    uneven = "over first-come-first-served"
+    chosen = [
+        Series("local", "uneven, last, 5 s", uneven, "x", peer, values=[1.0])
+        for peer in ("pypool", "loky")
+    ]
+    text = drawn(Figures(series=chosen), tmp_path)["p-uneven-local.svg"]
+    assert "time over first-come-first-served" in text
+
+
+@pytest.mark.parametrize(("numbers", "axis"), [((16,), False), ((16, 1000), True)])
+def test_one_number_of_tasks_is_no_line(
+    numbers: tuple[int, ...], axis: bool, tmp_path: Path
+) -> None:
+    """It has dots side by side: an axis of one number shows nothing."""
+    chosen = [
+        Series("slurm", f"cold map of {number:,}", "all", "s", peer, values=[1.0])
+        for number in numbers
+        for peer in ("pypool", "floor")
+    ]
+    text = drawn(Figures(series=chosen), tmp_path)["p-cold-slurm.svg"]
+    assert ("tasks" in text.split(" / ")) == axis
+    assert ("cold map of 16" in text) != axis
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        ("{", "is no JSON"),
+        ("[]", "holds no figures"),
+        ('{"format": 1, "series": [{}]}', "holds no figures"),
+        ('{"format": 1, "series": [], "colour": 1}', "holds no figures"),
+    ],
+)
+def test_nothing_is_lost_when_a_file_is_wrong(
+    content: str | None,
+    said: str,
+    figures: Figures,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Page and plots are as they were; a line says which file it is."""
+    page, plot = tmp_path / "page.md", tmp_path / "page-1-cold-slurm.svg"
+    page.write_text(PAGE)
+    plot.write_text("a plot")
+    figures.save(tmp_path / "good.json")
+    wrong = tmp_path / "wrong.json"
+    if content is not None:
+        wrong.write_text(content)
+    options = arguments(["report", str(tmp_path / "good.json"), str(wrong), "--page", str(page)])
+    with pytest.raises(SystemExit) as ended:
+        rewrite(options)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "wrong.json" in line
+    assert page.read_text() == PAGE
+    assert plot.read_text() == "a plot"
+
+
+def test_page_that_has_no_place_for_figures_is_refused_first(
+    figures: Figures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is left as it is, and nothing is drawn beside it."""
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n")
+    figures.save(tmp_path / "figures.json")
+    options = arguments(["report", str(tmp_path / "figures.json"), "--page", str(page)])
+    with pytest.raises(SystemExit) as ended:
+        rewrite(options)
+    assert ended.value.code == 2
+    assert "needs the lines" in capsys.readouterr().err
+    assert page.read_text() == "# Title\n"
+    assert list(tmp_path.glob("*.svg")) == []
 
 
 def test_page_of_the_documentation_has_the_comments() -> None:

@@ -3,9 +3,14 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.peers.serve import Peer, serve
+
+
+class Own(NamedTuple):
+    number: int
+    weight: float
 
 
 class Toy(Peer):
@@ -29,4 +34,4 @@ class Toy(Peer):
 
 
 if __name__ == "__main__":
-    serve(Toy())
+    serve(Toy(), Own)
