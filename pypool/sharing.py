@@ -48,7 +48,8 @@ class Common(NamedTuple):
     Attributes
     ----------
     serial : int
-        What the items' pickles call it; no two objects of this process have the same.
+        What the items' pickles call it; no two objects of this process have the same, but for
+        definitions with the same content.
     packed : bytes or Packed
         The object.
     """
@@ -64,6 +65,8 @@ class Sharing:
     ----------
     picklers : sequence of callable
         Make picklers: each for what those before cannot send.
+    marks : sequence of bytes
+        What the first picklers make is not right if one of these is in it.
     copies : bool or Copies
         Items may change before what was packed is written; see `packing.OutOfBand`.
 
@@ -77,8 +80,14 @@ class Sharing:
         Items had something in common.
     """
 
-    def __init__(self, picklers: Sequence[NewPickler], copies: bool | Copies = False) -> None:
+    def __init__(
+        self,
+        picklers: Sequence[NewPickler],
+        marks: Sequence[bytes],
+        copies: bool | Copies = False,
+    ) -> None:
         self._picklers = picklers
+        self._marks = marks
         self._copies = copies
         self._seen: dict[int, Any] = {}
         self._alone: dict[int, Any] = {}
@@ -182,7 +191,8 @@ class Sharing:
                 packed, memo = self._dump(new, obj, serials)
             except Exception:  # the next one may do it, or else raise what is wrong
                 continue
-            if b"__main__" not in (packed.pickle if isinstance(packed, Packed) else packed):
+            data = packed.pickle if isinstance(packed, Packed) else packed
+            if not any(mark in data for mark in self._marks):
                 return packed, memo
         return self._dump(last, obj, serials)
 
@@ -195,6 +205,21 @@ class Sharing:
             pickler.dump(obj)
             self.used = getattr(pickler, "used", set())
             return buffers.packed(file.getvalue()), pickler.memo.copy()
+
+
+class Referring(Pickler):
+    """Writes a number for each object whose identity is in the dictionary."""
+
+    def __init__(self, file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> None:
+        super().__init__(file, 5, buffer_callback=buffers)
+        self._serials = serials
+        self.used: set[int] = set()
+
+    def persistent_id(self, obj: Any) -> int | None:
+        serial = self._serials.get(id(obj))
+        if serial is not None:
+            self.used.add(serial)
+        return serial
 
 
 def _inside(obj: Any) -> Sequence[Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pypool import pickling
 from pypool.engine.calls import Call, Portion
 from pypool.engine.dispatcher import Dispatcher
+from pypool.items import ItemPickler
 from pypool.packing import HEAVY, Packed
 from pypool.results import Stream
 
@@ -43,8 +44,9 @@ class Feed:
         self._stream = stream
         self._iterable = iterable
         self._sent = 0
+        self._pickler = ItemPickler(copies=True)
         # what a generator yields it may change before it yields it again
-        self._sharing = pickling.sharing(copies=True) if type(iterable) in (list, tuple) else None
+        self._sharing = self._pickler.sharing() if type(iterable) in (list, tuple) else None
 
     def start(self) -> None:
         """From now on the call is open: a pool that is closed still does all of it.
@@ -112,7 +114,10 @@ class Feed:
                 raise pickling.CannotPickle(error, what) from error
             common |= {each.serial: each for each in sharing.common if each.serial in sharing.used}
             return packed
-        packed = pickling.pack_given(item, what, copies=True)
+        try:
+            packed = self._pickler.pack(item)
+        except Exception as error:
+            raise pickling.CannotPickle(error, what) from error
         if sharing is not None and not sharing.in_vain and len(packed) >= HEAVY:
             sharing.look(item)  # the next one may have something in common with it
         return packed
@@ -125,6 +130,5 @@ class Feed:
         common: Mapping[int, Common] = MappingProxyType({}),
     ) -> bool:
         first, self._sent = self._sent, self._sent + len(items)
-        return self._dispatcher.take(
-            Portion(self._call, first, items, final, list(digests), tuple(common.values()))
-        )
+        told = (*common.values(), *self._pickler.definitions.common) if items else ()
+        return self._dispatcher.take(Portion(self._call, first, items, final, list(digests), told))
