@@ -21,7 +21,7 @@ from itertools import count, islice
 from pickle import Pickler
 from typing import Any, NamedTuple
 
-from pypool.packing import HEAVY, Copies, OutOfBand, Packed, digest
+from pypool.packing import HEAVY, Copies, OutOfBand, Packed, equal
 
 LEVELS = 4
 MANY = 50
@@ -90,6 +90,7 @@ class Sharing:
         self._marks = marks
         self._copies = copies
         self._seen: dict[int, Any] = {}
+        self._latest: dict[int, Any] = {}
         self._alone: dict[int, Any] = {}
         self._serials: dict[int, int] = {}
         self._inner: dict[int, set[int]] = {}
@@ -115,6 +116,16 @@ class Sharing:
         }
         self._serials, self._inner, self._kept, self.common = {}, {}, [], []
 
+    def forget(self, latest: bool) -> None:
+        """Lets go of what items have held, for nobody else may hold it any more.
+
+        But for what is shared, and unless `latest` for what has come since the last time.
+        """
+        known = {} if latest else self._latest
+        self._seen = known | {key: obj for key, (obj, _) in self._before.items()}
+        self._alone = {key: obj for key, obj in self._alone.items() if key in self._seen}
+        self._latest = {}
+
     def look(self, item: Any) -> None:
         """An item comes, now or next: notes what it holds, and what others hold too."""
         self._vain += 1
@@ -123,6 +134,7 @@ class Sharing:
             for part in islice(self._parts(item, LEVELS), PARTS):
                 own[id(part)] = part
         self._seen |= own
+        self._latest |= own
 
     def _parts(self, obj: Any, levels: int) -> Iterator[Any]:
         """Itself, and what is in it; what is shared is not looked into."""
@@ -158,9 +170,7 @@ class Sharing:
 
     def _as_before(self, obj: Any, packed: bytes | Packed) -> Common | None:
         _, common = self._before.get(id(obj), (None, None))
-        if common is None or digest(packed) != digest(common.packed):
-            return None
-        return common
+        return common if common is not None and equal(packed, common.packed) else None
 
     def pack(self, item: Any) -> bytes | Packed:
         """The item, with numbers in the place of what is shared."""
