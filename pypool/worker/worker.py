@@ -411,7 +411,7 @@ class Worker:
         """What items have in common: each task gets it anew."""
         if data.startswith(ELSEWHERE):
             return self._objects.file(data[len(ELSEWHERE) :]).loads(self._borrowed)
-        return packing.loads(data, self._borrowed.fetch(batch.fd, batch.start))
+        return packing.loads(data, self._borrowed.fetch(batch.fd, batch.start, owner=batch))
 
     def _definition(self, number: int) -> Any:
         """What the items of the batch at work call by this number."""
