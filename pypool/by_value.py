@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import cloudpickle
 
 from pypool.definitions import Definitions
-from pypool.packing import OutOfBand
+from pypool.packing import Copies, OutOfBand, Packed
 
 State = tuple[dict[str, Any], dict[str, Any]]
 
@@ -376,7 +376,7 @@ def dumps(
         return file.getvalue()
 
 
-def definition(obj: Any) -> bytes | None:
+def definition(obj: Any, copies: bool | Copies = False) -> bytes | Packed | None:
     """A class or a function by value, if items can do with its number.
 
     That is so if it cannot be imported; of functions only with those that their module knows by
@@ -387,4 +387,7 @@ def definition(obj: Any) -> bytes | None:
         if getattr(module, obj.__qualname__, None) is not obj:
             return None
     reduced = ByValuePickler(io.BytesIO(), protocol=5).reducer_override(obj)
-    return dumps(obj) if isinstance(reduced, tuple) and len(reduced) == 6 else None
+    if not isinstance(reduced, tuple) or len(reduced) != 6:
+        return None
+    buffers = OutOfBand(copies)
+    return buffers.packed(dumps(obj, buffers))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from pypool.packing import Copies, Packed
     from pypool.sharing import Common
 
 MOST = 100
@@ -35,6 +36,8 @@ class Definitions:
     ----------
     marks : sequence of bytes
         What is in these modules travels by value.
+    copies : bool or Copies
+        What they carry may be changed before it is written; see `packing.OutOfBand`.
 
     Attributes
     ----------
@@ -42,8 +45,9 @@ class Definitions:
         So far.
     """
 
-    def __init__(self, marks: Sequence[bytes]) -> None:
+    def __init__(self, marks: Sequence[bytes], copies: bool | Copies = False) -> None:
         self._modules = tuple(mark.decode() for mark in marks)
+        self._copies = copies
         self._known: dict[int, tuple[Any, Any]] = {}
         self.common: list[Common] = []
 
@@ -62,9 +66,9 @@ class Definitions:
             if self._may_travel_by_value(obj):
                 from pypool.by_value import definition
 
-                data = definition(obj)
-                if data is not None:
-                    reduced = given, (self._number(data),)
+                packed = definition(obj, self._copies)
+                if packed is not None:
+                    reduced = given, (self._number(packed),)
         except Exception:  # its item will say it
             reduced = NotImplemented
         if len(self._known) < MOST:
@@ -83,13 +87,13 @@ class Definitions:
             found = getattr(found, part, None)
         return found is not obj
 
-    def _number(self, data: bytes) -> int:
+    def _number(self, packed: bytes | Packed) -> int:
         from pypool.packing import digest
         from pypool.sharing import Common
 
-        number = int.from_bytes(digest(data)[:8], "little") >> 2 | NUMBERS
+        number = int.from_bytes(digest(packed)[:8], "little") >> 2 | NUMBERS
         if all(each.serial != number for each in self.common):
-            self.common.append(Common(number, data))
+            self.common.append(Common(number, packed))
         return number
 
 

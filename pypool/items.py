@@ -43,7 +43,7 @@ class ItemPickler:
     def __init__(self, copies: bool | Copies = False) -> None:
         self._copies = copies
         self._marks = pickling.marks()
-        self.definitions = Definitions(self._marks)
+        self.definitions = Definitions(self._marks, copies)
         self._buffers = OutOfBand(copies)
         self._sink = _Sink([])
         self._pickler = self._new()
@@ -68,7 +68,7 @@ class ItemPickler:
 
     def names(self, kind: type) -> bool:
         """Whether the pickles of its instances do."""
-        return self.names_in(str(kind.__module__).encode())
+        return self.names_in(str(kind.__module__).encode(errors="replace"))
 
     def _by_name(self, item: Any) -> bytes:
         """All but definitions by name; nothing if that cannot be."""

@@ -443,6 +443,33 @@ def test_a_class_is_as_items_bring_it_though_a_function_brought_it_since(driver:
     assert driver.run(program + ONE_WORKER + calls) == "{1}\n{2}\n{1}\n"
 
 
+@pytest.mark.parametrize("size", [1000, 20_000, 300_000])
+def test_a_class_may_carry_much(driver: Driver, size: int) -> None:
+    """In attributes and in globals that its methods use; tasks change what is their worker's."""
+    program = f"""
+        import numpy as np
+
+        TABLE = np.zeros({size})
+
+        class Kind:
+            own = np.ones({size})
+            def work(self):
+                self.own[0] += 1
+                TABLE[0] += 1
+                return self.own[0], TABLE[0], self.own[1:].sum()
+
+        def work(item):
+            return item.work()
+        """
+    calls = f"""
+            found = []
+            for call in (pool.map, pool.imap, pool.map):
+                found += call(work, [Kind() for _ in range(3)])
+            print(found == [(n + 2, n + 1, {size} - 1) for n in range(9)] or found)
+        """
+    assert driver.run(program + ONE_WORKER + calls) == "True\n"
+
+
 def test_two_classes_of_one_name_can_be_at_work_at_once(driver: Driver) -> None:
     """As in a notebook, where a cell is run again while its results are not all there."""
     program = """
