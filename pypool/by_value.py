@@ -27,7 +27,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import cloudpickle
 
-from pypool.packing import OutOfBand
+from pypool.definitions import Definitions
+from pypool.packing import Copies, OutOfBand, Packed
 
 State = tuple[dict[str, Any], dict[str, Any]]
 
@@ -264,9 +265,21 @@ def place_class(cls: type, saved: tuple[Callable[[Any, State], None], State, str
 
 
 class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle's pickler, but for what belongs to `__main__`."""
+    """cloudpickle's pickler, but for what belongs to `__main__`.
+
+    Attributes
+    ----------
+    definitions : Definitions or None
+        What is named only.
+    """
+
+    definitions: Definitions | None = None
 
     def reducer_override(self, obj: Any) -> Any:
+        if self.definitions is not None:
+            named = self.definitions.reduce(obj)
+            if named is not NotImplemented:
+                return named
         known = _from_library(obj)
         if known is not None:
             return known
@@ -324,7 +337,9 @@ def _top_level(obj: Any) -> str | None:
 class _Referring(ByValuePickler):
     """Writes a number for each object whose identity is in the dictionary."""
 
-    def __init__(self, file: io.BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> None:
+    def __init__(
+        self, file: io.BytesIO, buffers: OutOfBand | None, serials: dict[int, int]
+    ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffers)
         self._serials = serials
         self.used: set[int] = set()
@@ -336,15 +351,43 @@ class _Referring(ByValuePickler):
         return serial
 
 
-def new_pickler(file: io.BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> pickle.Pickler:
-    """For `sharing`."""
-    if serials:
-        return _Referring(file, buffers, serials)
-    return ByValuePickler(file, protocol=5, buffer_callback=buffers)
+def new_pickler(
+    file: io.BytesIO,
+    buffers: OutOfBand | None,
+    serials: dict[int, int],
+    definitions: Definitions | None,
+) -> pickle.Pickler:
+    """Writes numbers for objects whose identities are in the dictionary, and for definitions."""
+    made = (
+        _Referring(file, buffers, serials)
+        if serials
+        else ByValuePickler(file, protocol=5, buffer_callback=buffers)
+    )
+    made.definitions = definitions
+    return made
 
 
-def dumps(obj: Any, buffers: OutOfBand | None = None) -> bytes:
+def dumps(
+    obj: Any, buffers: OutOfBand | None = None, definitions: Definitions | None = None
+) -> bytes:
     """Pickles with functions and classes by value where they cannot be imported."""
     with io.BytesIO() as file:
-        ByValuePickler(file, protocol=5, buffer_callback=buffers).dump(obj)
+        new_pickler(file, buffers, {}, definitions).dump(obj)
         return file.getvalue()
+
+
+def definition(obj: Any, copies: bool | Copies = False) -> bytes | Packed | None:
+    """A class or a function by value, if items can do with its number.
+
+    That is so if it cannot be imported; of functions only with those that their module knows by
+    name, for others may have closed over something of their item.
+    """
+    if isinstance(obj, types.FunctionType):
+        module = sys.modules.get(obj.__module__)
+        if getattr(module, obj.__qualname__, None) is not obj:
+            return None
+    reduced = ByValuePickler(io.BytesIO(), protocol=5).reducer_override(obj)
+    if not isinstance(reduced, tuple) or len(reduced) != 6:
+        return None
+    buffers = OutOfBand(copies)
+    return buffers.packed(dumps(obj, buffers))

@@ -101,6 +101,25 @@ def digest(packed: bytes | Packed) -> bytes:
     return packed.digest() if isinstance(packed, Packed) else hashlib.sha256(packed).digest()
 
 
+def equal(one: bytes | Packed, other: bytes | Packed) -> bool:
+    """Whether the one is byte for byte what the other is."""
+    if not isinstance(one, Packed) or not isinstance(other, Packed):
+        return one == other
+    if one.pickle != other.pickle or len(one.buffers) != len(other.buffers):
+        return False
+    pairs = zip(one.buffers, other.buffers, strict=True)
+    return all(_equal(here.raw(), there.raw()) for here, there in pairs)
+
+
+def _equal(here: memoryview, there: memoryview) -> bool:
+    """A part after the other: to compare the memoryviews themselves takes ten times as long."""
+    parts = range(0, here.nbytes, OUT_OF_BAND)
+    return here.nbytes == there.nbytes and all(
+        here[start : start + OUT_OF_BAND].tobytes() == there[start : start + OUT_OF_BAND].tobytes()
+        for start in parts
+    )
+
+
 Copies = dict[tuple[int, int], tuple[pickle.PickleBuffer, pickle.PickleBuffer]]
 """Buffers of one moment and copies of them, by what `identity` says."""
 

@@ -1,4 +1,4 @@
-"""Pickling of functions, items, results and exceptions.
+"""Pickling of functions, results and exceptions; for items see `items`.
 
 The C pickler does it wherever it can; `pypool.by_value` takes what belongs to `__main__` or
 cannot be imported. Used by the driver and by workers, so nothing heavy is imported at the top.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from io import BytesIO
-from itertools import chain
 
-from pypool.packing import HEAVY, OutOfBand, Packed
+from pypool.packing import OutOfBand, Packed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pypool.packing import Buffer, Copies
-    from pypool.sharing import Common, Sharing
 
 loads = pickle.loads
 
@@ -50,16 +47,35 @@ def pack(obj: Any, copies: bool | Copies = False) -> bytes | Packed:
 
 
 def _dumps(obj: Any, buffers: OutOfBand | None) -> bytes:
-    if not _by_value_wanted():
-        try:
-            data = pickle.dumps(obj, 5, buffer_callback=buffers)
-        except Exception:
-            data = b""
-        if data and b"__main__" not in data:
-            return data
-        if buffers is not None:
-            buffers.buffers.clear()
+    try:
+        data = pickle.dumps(obj, 5, buffer_callback=buffers)
+    except Exception:
+        data = b""
+    if data and not contains(data, marks()):
+        return data
+    if buffers is not None:
+        buffers.buffers.clear()
     return _dumps_by_value(obj, buffers)
+
+
+def marks() -> tuple[bytes, ...]:
+    """Names of modules: a pickle with one in it may name what a worker cannot import.
+
+    They are `__main__`, and those that the user has asked cloudpickle to send by value.
+    """
+    if not sys.modules.get("cloudpickle"):
+        return _MAIN
+    import cloudpickle  # waits if another thread is still importing it
+
+    return (*_MAIN, *(name.encode() for name in cloudpickle.list_registry_pickle_by_value()))
+
+
+_MAIN = (b"__main__",)
+
+
+def contains(data: bytes, marks: Sequence[bytes]) -> bool:
+    """Whether one of the marks is in there."""
+    return any(map(data.__contains__, marks))
 
 
 def is_by_value(data: bytes) -> bool:
@@ -121,116 +137,6 @@ def _names(code: CodeType) -> list[str]:
     """What it looks up by name, with the functions in it."""
     inner = (each for each in code.co_consts if hasattr(each, "co_names"))
     return [*code.co_names, *(name for each in inner for name in _names(each))]
-
-
-def pack_items(
-    items: Collection[Any], copies: bool = False
-) -> tuple[list[bytes | Packed], Sequence[Common]]:
-    """Packs each item on its own; and once by itself what several of them have in common.
-
-    Parameters
-    ----------
-    copies : bool
-        They may be changed before they are written.
-
-    Raises
-    ------
-    CannotPickle
-        If one cannot be sent.
-    """
-    packed: list[bytes | Packed] = []
-    how: bool | Copies = {} if copies else False
-    coming = iter(items)
-    if not _by_value_wanted():
-        heavy = _pack_light(coming, packed)
-        if packed and b"__main__" in b"".join(packed):  # type: ignore[arg-type]  # all are bytes
-            _pack_again(items, packed, how)
-        if heavy is _END:
-            return packed, ()
-        coming = chain((heavy,), coming)
-    return packed, _pack_heavy(coming, packed, how)
-
-
-_END = object()
-
-
-def _pack_light(coming: Iterator[Any], packed: list[bytes | Packed]) -> Any:
-    """Packs items as long as that is easy. Gives the first one with which it is not, or _END."""
-    buffers = OutOfBand()
-    for item in coming:
-        try:
-            data = pickle.dumps(item, 5, buffer_callback=buffers)
-        except Exception:  # by value it may work
-            return item
-        if len(data) >= HEAVY or buffers.buffers:
-            return item
-        packed.append(data)
-    return _END
-
-
-def _pack_again(items: Iterable[Any], packed: list[bytes | Packed], copies: bool | Copies) -> None:
-    """By value where something of `__main__` is meant."""
-    for index, (item, data) in enumerate(zip(items, packed, strict=False)):
-        if b"__main__" in data:  # type: ignore[operator]
-            packed[index] = pack_given(item, f"item {index}", copies)
-
-
-def _pack_heavy(
-    coming: Iterator[Any], packed: list[bytes | Packed], copies: bool | Copies
-) -> Sequence[Common]:
-    """Packs the rest of the items. Gives what they have in common."""
-    shares = sharing(copies)
-    used: set[int] = set()
-    item = next(coming, _END)
-    shares.look(item)
-    while item is not _END and not shares.in_vain:
-        upcoming = next(coming, _END)
-        if upcoming is not _END:
-            shares.look(upcoming)
-        try:
-            packed.append(shares.pack(item))
-        except Exception as error:
-            raise CannotPickle(error, f"item {len(packed)}") from error
-        used |= shares.used
-        item = upcoming
-    for each in chain(() if item is _END else (item,), coming):
-        packed.append(pack_given(each, f"item {len(packed)}", copies))
-    return [each for each in shares.common if each.serial in used]
-
-
-def sharing(copies: bool | Copies = False) -> Sharing:
-    """What packs items that may have something in common."""
-    from pypool.sharing import Sharing
-
-    ways = [_new_by_value] if _by_value_wanted() else [_new_pickler, _new_by_value]
-    return Sharing(ways, copies)
-
-
-def _new_by_value(file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> pickle.Pickler:
-    from pypool.by_value import new_pickler
-
-    return new_pickler(file, buffers, serials)
-
-
-def _new_pickler(file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> pickle.Pickler:
-    if serials:
-        return _Referring(file, buffers, serials)
-    return pickle.Pickler(file, 5, buffer_callback=buffers)
-
-
-class _Referring(pickle.Pickler):
-    """Writes a number for each object whose identity is in the dictionary."""
-
-    def __init__(self, file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> None:
-        super().__init__(file, 5, buffer_callback=buffers)
-        self._serials = serials
-        self.used: set[int] = set()
-
-    def persistent_id(self, obj: Any) -> int | None:
-        serial = self._serials.get(id(obj))
-        if serial is not None:
-            self.used.add(serial)
-        return serial
 
 
 def dumps_result(obj: Any) -> bytes:
@@ -359,15 +265,6 @@ def _rebuilt(form: Any) -> BaseException:
     for name, value in attributes.items():
         BaseException.__setattr__(error, name, value)
     return error
-
-
-def _by_value_wanted() -> bool:
-    """The user has asked cloudpickle to send some modules by value."""
-    if not sys.modules.get("cloudpickle"):
-        return False
-    import cloudpickle  # waits if another thread is still importing it
-
-    return bool(cloudpickle.list_registry_pickle_by_value())
 
 
 def _dumps_by_value(obj: Any, buffers: OutOfBand | None = None) -> bytes:

@@ -21,7 +21,7 @@ from itertools import count, islice
 from pickle import Pickler
 from typing import Any, NamedTuple
 
-from pypool.packing import HEAVY, Copies, OutOfBand, Packed, digest
+from pypool.packing import HEAVY, Copies, OutOfBand, Packed, equal
 
 LEVELS = 4
 MANY = 50
@@ -48,7 +48,8 @@ class Common(NamedTuple):
     Attributes
     ----------
     serial : int
-        What the items' pickles call it; no two objects of this process have the same.
+        What the items' pickles call it; no two objects of this process have the same, but for
+        definitions with the same content.
     packed : bytes or Packed
         The object.
     """
@@ -64,6 +65,8 @@ class Sharing:
     ----------
     picklers : sequence of callable
         Make picklers: each for what those before cannot send.
+    marks : sequence of bytes
+        What the first picklers make is not right if one of these is in it.
     copies : bool or Copies
         Items may change before what was packed is written; see `packing.OutOfBand`.
 
@@ -77,10 +80,17 @@ class Sharing:
         Items had something in common.
     """
 
-    def __init__(self, picklers: Sequence[NewPickler], copies: bool | Copies = False) -> None:
+    def __init__(
+        self,
+        picklers: Sequence[NewPickler],
+        marks: Sequence[bytes],
+        copies: bool | Copies = False,
+    ) -> None:
         self._picklers = picklers
+        self._marks = marks
         self._copies = copies
         self._seen: dict[int, Any] = {}
+        self._latest: dict[int, Any] = {}
         self._alone: dict[int, Any] = {}
         self._serials: dict[int, int] = {}
         self._inner: dict[int, set[int]] = {}
@@ -106,6 +116,16 @@ class Sharing:
         }
         self._serials, self._inner, self._kept, self.common = {}, {}, [], []
 
+    def forget(self, latest: bool) -> None:
+        """Lets go of what items have held, for nobody else may hold it any more.
+
+        But for what is shared, and unless `latest` for what has come since the last time.
+        """
+        known = {} if latest else self._latest
+        self._seen = known | {key: obj for key, (obj, _) in self._before.items()}
+        self._alone = {key: obj for key, obj in self._alone.items() if key in self._seen}
+        self._latest = {}
+
     def look(self, item: Any) -> None:
         """An item comes, now or next: notes what it holds, and what others hold too."""
         self._vain += 1
@@ -114,6 +134,7 @@ class Sharing:
             for part in islice(self._parts(item, LEVELS), PARTS):
                 own[id(part)] = part
         self._seen |= own
+        self._latest |= own
 
     def _parts(self, obj: Any, levels: int) -> Iterator[Any]:
         """Itself, and what is in it; what is shared is not looked into."""
@@ -149,9 +170,7 @@ class Sharing:
 
     def _as_before(self, obj: Any, packed: bytes | Packed) -> Common | None:
         _, common = self._before.get(id(obj), (None, None))
-        if common is None or digest(packed) != digest(common.packed):
-            return None
-        return common
+        return common if common is not None and equal(packed, common.packed) else None
 
     def pack(self, item: Any) -> bytes | Packed:
         """The item, with numbers in the place of what is shared."""
@@ -182,7 +201,8 @@ class Sharing:
                 packed, memo = self._dump(new, obj, serials)
             except Exception:  # the next one may do it, or else raise what is wrong
                 continue
-            if b"__main__" not in (packed.pickle if isinstance(packed, Packed) else packed):
+            data = packed.pickle if isinstance(packed, Packed) else packed
+            if not any(mark in data for mark in self._marks):
                 return packed, memo
         return self._dump(last, obj, serials)
 
@@ -195,6 +215,21 @@ class Sharing:
             pickler.dump(obj)
             self.used = getattr(pickler, "used", set())
             return buffers.packed(file.getvalue()), pickler.memo.copy()
+
+
+class Referring(Pickler):
+    """Writes a number for each object whose identity is in the dictionary."""
+
+    def __init__(self, file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> None:
+        super().__init__(file, 5, buffer_callback=buffers)
+        self._serials = serials
+        self.used: set[int] = set()
+
+    def persistent_id(self, obj: Any) -> int | None:
+        serial = self._serials.get(id(obj))
+        if serial is not None:
+            self.used.add(serial)
+        return serial
 
 
 def _inside(obj: Any) -> Sequence[Any]:

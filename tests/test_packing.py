@@ -126,3 +126,19 @@ def test_a_head_that_is_not_whole_is_damage(data: bytes) -> None:
 def test_a_buffer_behind_the_end_is_damage() -> None:
     with pytest.raises(PackingDamaged):
         packing.loads_flat(flat(LARGE)[:-1])
+
+
+@pytest.mark.parametrize("changed", [None, 0, 70_000, 199_999])
+def test_packed_objects_are_equal_byte_for_byte(changed: int | None) -> None:
+    """However large their buffers are."""
+    array = np.zeros(200_000, np.uint8)
+    one = pack((1, array), copies=True)
+    if changed is not None:
+        array[changed] = 1
+    other = pack((1, array), copies=True)
+    assert packing.equal(one, other) is (changed is None)
+    assert not packing.equal(one, pack((2, array)))
+    assert not packing.equal(one, pack((1, array[:100_000])))
+    assert not packing.equal(one, pack((1, array, array.copy())))
+    assert not packing.equal(one, b"x")
+    assert packing.equal(b"x", b"x")

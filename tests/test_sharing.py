@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pypool import packing, pickling
+from pypool.items import ItemPickler, pack_items
 from pypool.packing import HEAVY, Packed
 
 
@@ -34,7 +35,7 @@ class Proposal:
 
 def bring_back(items: Sequence[Any]) -> tuple[list[Any], int]:
     """What tasks get of the items, and how many common objects there were."""
-    packed, common = pickling.pack_items(items)
+    packed, common = pack_items(items)
     shared = {each.serial: flat(each.packed) for each in common}
 
     def load(data: bytes | Packed) -> Any:
@@ -59,7 +60,7 @@ def flat(packed: bytes | Packed) -> bytearray:
 
 
 def size_of(items: Sequence[Any]) -> int:
-    packed, common = pickling.pack_items(items)
+    packed, common = pack_items(items)
     return sum(map(len, packed)) + sum(len(each.packed) for each in common)
 
 
@@ -182,7 +183,7 @@ class Caching:
 
 def test_what_no_item_refers_to_is_not_sent() -> None:
     cache = list(range(5000))
-    packed, common = pickling.pack_items([("x" * HEAVY, Caching(cache)) for _ in range(3)])
+    packed, common = pack_items([("x" * HEAVY, Caching(cache)) for _ in range(3)])
     assert len(packed) == 3
     assert not common
 
@@ -206,7 +207,7 @@ def test_equal_is_not_the_same() -> None:
 def test_what_is_renewed_keeps_its_number_unless_it_was_changed() -> None:
     """A lazy call goes on; what was sent before need not be sent again."""
     model = Model()
-    sharing = pickling.sharing(copies=True)
+    sharing = ItemPickler(copies=True).sharing()
     numbers = []
     for change in (0, 0, 1):
         sharing.renew()
@@ -225,7 +226,7 @@ def test_what_is_renewed_keeps_its_number_unless_it_was_changed() -> None:
 def test_one_buffer_in_many_objects_lies_once_in_a_batch(copies: bool) -> None:
     """Objects differ, the array that they hold is one; and so is its copy."""
     data = np.zeros(100_000)
-    items, _ = pickling.pack_items([{"n": n, "x": [[[[[n, data]]]]]} for n in range(4)], copies)
+    items, _ = pack_items([{"n": n, "x": [[[[[n, data]]]]]} for n in range(4)], copies)
     data[:] = 1
     assert [flat(each)[-1] for each in items] == [0 if copies else 0x3F] * 4
     shelf = packing.Shelf(0)
@@ -234,7 +235,7 @@ def test_one_buffer_in_many_objects_lies_once_in_a_batch(copies: bool) -> None:
 
 
 def test_light_items_are_plain_pickles() -> None:
-    packed, common = pickling.pack_items([(n, "word", 1.5) for n in range(100)])
+    packed, common = pack_items([(n, "word", 1.5) for n in range(100)])
     assert all(isinstance(each, bytes) for each in packed)
     assert not common
 
@@ -242,7 +243,7 @@ def test_light_items_are_plain_pickles() -> None:
 def test_heavy_items_with_nothing_in_common_are_left_alone() -> None:
     """After some of them nobody looks any more; what comes then in common goes with each."""
     items: list[Any] = [("x" * HEAVY + str(n),) for n in range(100)]
-    packed, common = pickling.pack_items(items + [(n, MODEL) for n in range(3)])
+    packed, common = pack_items(items + [(n, MODEL) for n in range(3)])
     assert not common
     assert all(isinstance(each, bytes) for each in packed)
 
@@ -250,7 +251,7 @@ def test_heavy_items_with_nothing_in_common_are_left_alone() -> None:
 def test_an_item_that_cannot_be_sent_is_named() -> None:
     items = [(MODEL, 1), (MODEL, 2), (MODEL, (number for number in range(3)))]
     with pytest.raises(pickling.CannotPickle) as caught:
-        pickling.pack_items(items)
+        pack_items(items)
     assert "item 2 cannot be sent" in "".join(caught.value.error.__notes__)
 
 

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any
 from pypool import pickling
 from pypool.engine.calls import Call, Portion
 from pypool.engine.dispatcher import Dispatcher
+from pypool.items import ItemPickler
 from pypool.packing import HEAVY, Packed
 from pypool.results import Stream
 
 if TYPE_CHECKING:
-    from pypool.sharing import Common
+    from pypool.sharing import Common, Sharing
+
+HELD_BYTES = 16 << 20
+"""Up to so much of what a generator has yielded is held until its next chunk is packed: items of
+both may have something in common."""
 
 
 class Feed:
@@ -43,8 +48,10 @@ class Feed:
         self._stream = stream
         self._iterable = iterable
         self._sent = 0
-        # what a generator yields it may change before it yields it again
-        self._sharing = pickling.sharing(copies=True) if type(iterable) in (list, tuple) else None
+        self._pickler = ItemPickler(copies=True)
+        self._sharing: Sharing | None = self._pickler.sharing()
+        self._steady = type(iterable) in (list, tuple)
+        self._chunk_bytes = 0
 
     def start(self) -> None:
         """From now on the call is open: a pool that is closed still does all of it.
@@ -79,8 +86,12 @@ class Feed:
         return None
 
     def _next_chunk(self, iterator: Iterator[Any]) -> list[Any]:
-        if self._stream.await_room(self._call.chunk) and self._sharing is not None:
-            self._sharing.renew()  # who consumes results may change what comes next
+        has_waited = self._stream.await_room(self._call.chunk)
+        if self._sharing is not None and (has_waited or not self._steady):
+            # who consumes results may change what comes next, and so may a generator
+            self._sharing.renew()
+            if not self._steady:
+                self._sharing.forget(latest=self._chunk_bytes > HELD_BYTES)
         return [] if self._stream.over else list(islice(iterator, self._call.chunk))
 
     def _send_items(self, chunk: list[Any]) -> bool:
@@ -88,6 +99,7 @@ class Feed:
         ready: list[bytes | Packed] = []
         common: dict[int, Common] = {}
         digests: list[bytes] = []
+        self._chunk_bytes = 0
         for item in chunk:
             index = self._stream.begin_item()
             try:
@@ -110,11 +122,18 @@ class Feed:
                 packed = sharing.pack(item)
             except Exception as error:
                 raise pickling.CannotPickle(error, what) from error
+            self._chunk_bytes += len(packed)
             common |= {each.serial: each for each in sharing.common if each.serial in sharing.used}
             return packed
-        packed = pickling.pack_given(item, what, copies=True)
-        if sharing is not None and not sharing.in_vain and len(packed) >= HEAVY:
+        try:
+            packed = self._pickler.pack(item)
+        except Exception as error:
+            raise pickling.CannotPickle(error, what) from error
+        self._chunk_bytes += len(packed)
+        if sharing is not None and len(packed) >= HEAVY:
             sharing.look(item)  # the next one may have something in common with it
+            if sharing.in_vain:
+                self._sharing = None
         return packed
 
     def _send(
@@ -125,6 +144,5 @@ class Feed:
         common: Mapping[int, Common] = MappingProxyType({}),
     ) -> bool:
         first, self._sent = self._sent, self._sent + len(items)
-        return self._dispatcher.take(
-            Portion(self._call, first, items, final, list(digests), tuple(common.values()))
-        )
+        told = (*common.values(), *self._pickler.definitions.common) if items else ()
+        return self._dispatcher.take(Portion(self._call, first, items, final, list(digests), told))

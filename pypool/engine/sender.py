@@ -17,6 +17,7 @@ from pypool.engine.calls import Call, Handle, Portion
 from pypool.engine.dispatcher import Dispatcher
 from pypool.engine.feed import Feed
 from pypool.engine.runs.digests import digests_for
+from pypool.items import pack_items
 from pypool.results import AsyncResult, MapResult, Stream
 from pypool.rundir.batch import APPLY, MAP
 
@@ -87,7 +88,7 @@ class Sender:
             given: Collection[Any]
             given = iterable if isinstance(iterable, _STEADY) else list(iterable)
             with self._expecting(function, len(given)):
-                items, common = pickling.pack_items(given, copies)
+                items, common = pack_items(given, copies)
             result = new_result(len(items))
             if items:
                 call = self._new_call(kind, function, chunk, seed, result, copies)

@@ -4,6 +4,9 @@ Mappings are private: what a task changes nobody else sees. They are given back 
 answered, for after that the file may be removed, and on some file systems whoever then looks at a
 page that he has not seen before is killed. What the task still holds by then, in a global say, gets
 pages of its own.
+
+Of smaller buffers that each task of a batch is given there is a copy, from which the next task's
+is made: to read and check one takes eight times as long.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pypool.packing import Buffer
 
+KEPT_BYTES = 8 << 20
+"""So much is kept for the next tasks."""
+
 Span = tuple[int, int]
 """From where to where in a file."""
 
@@ -29,13 +35,22 @@ class Borrowed:
 
     def __init__(self) -> None:
         self._mappings: list[mmap] = []
+        self._kept: dict[tuple[object, Place], Buffer] = {}
+        self._kept_bytes = 0
 
     @property
     def has_mappings(self) -> bool:
         return bool(self._mappings)
 
-    def fetch(self, fd: int, start: int) -> Callable[[list[Place]], list[Buffer]]:
+    def fetch(
+        self, fd: int, start: int, owner: object = None
+    ) -> Callable[[list[Place]], list[Buffer]]:
         """What gives the buffers of an object whose places count from `start` in this file.
+
+        Parameters
+        ----------
+        owner : object, optional
+            Whose buffers these are, if the next task may be given them, too: they are kept.
 
         Raises
         ------
@@ -44,17 +59,35 @@ class Borrowed:
         """
 
         def buffers(places: list[Place]) -> list[Buffer]:
-            end = os.fstat(fd).st_size - start
-            if any(place + size > end for place, size, _ in places):
-                raise PackingDamaged("a file ends before a buffer that lies in it")
-            with disk_trouble():
-                found = self._get(fd, start, places)
-            for buffer, (_, _, checksum) in zip(found, places, strict=True):
-                if check(buffer) != checksum:
-                    raise PackingDamaged("a buffer is not what was written")
-            return found
+            known = [self._kept.get((owner, place)) for place in places]
+            missing = [place for place, copy in zip(places, known, strict=True) if copy is None]
+            read = iter(self._checked(fd, start, missing, owner))
+            return [next(read) if copy is None else bytearray(copy) for copy in known]
 
         return buffers
+
+    def _checked(self, fd: int, start: int, places: list[Place], owner: object) -> list[Buffer]:
+        """The buffers as they are read; kept for the next task if they have an owner."""
+        if not places:
+            return []
+        end = os.fstat(fd).st_size - start
+        if any(place + size > end for place, size, _ in places):
+            raise PackingDamaged("a file ends before a buffer that lies in it")
+        with disk_trouble():
+            found = self._get(fd, start, places)
+        for buffer, place in zip(found, places, strict=True):
+            if check(buffer) != place[2]:
+                raise PackingDamaged("a buffer is not what was written")
+            if owner is not None and place[1] < MAPPED:
+                self._keep((owner, place), buffer)
+        return found
+
+    def _keep(self, key: tuple[object, Place], buffer: Buffer) -> None:
+        if self._kept_bytes + len(buffer) > KEPT_BYTES:
+            self._kept.clear()
+            self._kept_bytes = 0
+        self._kept[key] = bytes(buffer)
+        self._kept_bytes += len(buffer)
 
     def _get(self, fd: int, start: int, places: list[Place]) -> list[Buffer]:
         spans = _spans(places) if _may_map() else []

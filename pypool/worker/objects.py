@@ -61,7 +61,7 @@ class ObjectFile:
         BatchDamaged, DiskTrouble
         """
         with intact():
-            return packing.loads(self.head, borrowed.fetch(self.fd, 0))
+            return packing.loads(self.head, borrowed.fetch(self.fd, 0, owner=self))
 
     def close(self) -> None:
         fd, self.fd = self.fd, -1

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from zlib import crc32
 
-from pypool import packing, pickling, task
+from pypool import definitions, packing, pickling, task
 from pypool.errors import CodeChangedError
 from pypool.packing import Packed, is_plain
 from pypool.rundir import names
@@ -41,6 +41,7 @@ from pypool.rundir.run import RunDirectory
 from pypool.task import Task
 from pypool.words import unpack
 from pypool.worker.borrowed import Borrowed
+from pypool.worker.defined import Defined
 from pypool.worker.log import say
 from pypool.worker.objects import ObjectFile, Objects, above_standard
 from pypool.worker.outcome import packed_value, pickled_error
@@ -122,6 +123,8 @@ class Worker:
         self._objects = Objects(run, known)
         self._loaded: tuple[bytes, int, Callable[..., Any]] = b"", -1, len
         self._borrowed = Borrowed()
+        self._defined = Defined(self._definition)
+        definitions.come_from(self._defined.__getitem__)
         self._short = ShortTasks(page, self._call, self._send_laid_by, self._answer_short, slot)
         self._printed_before = 0
         self._refuses = run.info.get("on_change") == "refuse"
@@ -181,6 +184,7 @@ class Worker:
         try:
             self._patience = LESS_PATIENCE if share.batch in self._damaged else PATIENCE
             batch = patiently(lambda: self._open_batch(share), self._patience)
+            self._defined.look()
             with disk_trouble():
                 items = patiently(lambda: batch.items(share.first, share.last), self._patience)
             if self._are_short(share) and self._loads(batch.digest):
@@ -407,7 +411,13 @@ class Worker:
         """What items have in common: each task gets it anew."""
         if data.startswith(ELSEWHERE):
             return self._objects.file(data[len(ELSEWHERE) :]).loads(self._borrowed)
-        return packing.loads(data, self._borrowed.fetch(batch.fd, batch.start))
+        return packing.loads(data, self._borrowed.fetch(batch.fd, batch.start, owner=batch))
+
+    def _definition(self, number: int) -> Any:
+        """What the items of the batch at work call by this number."""
+        if self._batch is None:
+            raise LookupError(f"there is no definition {number} where there is no batch")
+        return self._common(self._batch, self._batch.common(number))
 
     def _compare(self, modules: bytes) -> None:
         """Says once if a module that is loaded here is another one in the driver.

@@ -363,6 +363,195 @@ def test_instances_of_mains_classes_come_back_as_such(driver: Driver, kind: str)
     assert driver.run(f"\n{lines}\n{program}") == "[True, True] [2, 3]\n"
 
 
+ONE_WORKER = """
+        made, options = POOL, {}
+        if made._runner.work_dir:
+            options["work_dir"] = made._runner.work_dir
+        with type(made)(1, **options) as pool:
+"""
+
+
+def test_items_of_all_calls_are_of_one_class(driver: Driver) -> None:
+    """A worker has one class, whatever brings it, and what a task has set there stays."""
+    program = """
+        class Kind:
+            calls = 0
+            def __init__(self, n):
+                self.n = n
+
+        seen = []
+
+        def work(item):
+            seen.append(item)
+            Kind.calls += 1
+            return len({type(each) for each in seen}), isinstance(item, Kind), Kind.calls
+        """
+    calls = """
+            found = pool.map(work, [Kind(n) for n in range(5)])
+            found += pool.imap(work, (Kind(n) for n in range(5)))
+            found += pool.starmap(work, [(Kind(n),) for n in range(5)])
+            found.append(pool.apply(work, (Kind(1),)))
+            print(found == [(1, True, n) for n in range(1, 17)] or found)
+        """
+    assert driver.run(program + ONE_WORKER + calls) == "True\n"
+
+
+def test_a_class_that_was_changed_is_seen_by_the_next_call(driver: Driver) -> None:
+    """Though the function does not know of it: a method, an attribute, and back."""
+    program = """
+        class Kind:
+            unit = 1
+            def show(self):
+                return self.unit
+
+        def work(item):
+            return item.show()
+
+        def other(self):
+            return -self.unit
+        """
+    calls = """
+            items = [Kind() for _ in range(30)]
+            first = Kind.show
+            for Kind.unit, Kind.show in ((1, first), (2, first), (2, other), (1, first)):
+                print(set(pool.map(work, items)), set(pool.imap(work, iter(items))))
+        """
+    told = "{1} {1}\n{2} {2}\n{-2} {-2}\n{1} {1}\n"
+    assert driver.run(program + ONE_WORKER + calls) == told
+
+
+def test_a_class_is_as_items_bring_it_though_a_function_brought_it_since(driver: Driver) -> None:
+    """The worker has had it from items before, as it is now again."""
+    program = """
+        class Kind:
+            unit = 1
+
+        def work(item):
+            return item.unit
+
+        def other(number):
+            return number * Kind.unit
+        """
+    calls = """
+            items = [Kind() for _ in range(10)]
+            print(set(pool.map(work, items)))
+            Kind.unit = 2
+            print(set(pool.map(other, [1] * 10)))
+            Kind.unit = 1
+            print(set(pool.map(work, items)))
+        """
+    assert driver.run(program + ONE_WORKER + calls) == "{1}\n{2}\n{1}\n"
+
+
+@pytest.mark.parametrize("size", [1000, 20_000, 300_000])
+def test_a_class_may_carry_much(driver: Driver, size: int) -> None:
+    """In attributes and in globals that its methods use; tasks change what is their worker's."""
+    program = f"""
+        import numpy as np
+
+        TABLE = np.zeros({size})
+
+        class Kind:
+            own = np.ones({size})
+            def work(self):
+                self.own[0] += 1
+                TABLE[0] += 1
+                return self.own[0], TABLE[0], self.own[1:].sum()
+
+        def work(item):
+            return item.work()
+        """
+    calls = f"""
+            found = []
+            for call in (pool.map, pool.imap, pool.map):
+                found += call(work, [Kind() for _ in range(3)])
+            print(found == [(n + 2, n + 1, {size} - 1) for n in range(9)] or found)
+        """
+    assert driver.run(program + ONE_WORKER + calls) == "True\n"
+
+
+def test_two_classes_of_one_name_can_be_at_work_at_once(driver: Driver) -> None:
+    """As in a notebook, where a cell is run again while its results are not all there."""
+    program = """
+        import time
+
+        def make(n):
+            class Kind:
+                number = n
+                def show(self):
+                    return self.number
+            Kind.__qualname__ = "Kind"
+            return Kind
+
+        def work(item):
+            time.sleep(0.001)
+            return item.show(), item
+        """
+    calls = """
+            handles = []
+            kinds = []
+            for n in range(3):
+                Kind = make(n)
+                kinds.append(Kind)
+                handles.append(pool.map_async(work, [Kind() for _ in range(40)], 5))
+            for n, handle in enumerate(handles):
+                Kind = kinds[n]
+                found = handle.get()
+                print({number for number, _ in found}, {len(found)})
+        """
+    assert driver.run(program + ONE_WORKER + calls) == "{0} {40}\n{1} {40}\n{2} {40}\n"
+
+
+def test_functions_of_main_can_be_items(driver: Driver) -> None:
+    """With the globals that they use, as they are then."""
+    program = """
+        import functools
+
+        factor = 2
+
+        def scaled(number):
+            return factor * number
+
+        @functools.lru_cache
+        def remembered(number):
+            return number + 1
+
+        def work(item):
+            function, number = item
+            return function(number)
+
+        with POOL as pool:
+            for factor in (2, 3):
+                items = [(scaled, 1), (remembered, 1), (lambda n: -n, 1), (abs, -1)] * 3
+                print(pool.map(work, items)[:4])
+        """
+    assert driver.run(program) == "[2, 2, -1, 1]\n[3, 2, -1, 1]\n"
+
+
+def test_large_items_of_a_class_of_main(driver: Driver) -> None:
+    """With arrays that they have in common and others of their own."""
+    program = """
+        import numpy as np
+
+        class Job:
+            def __init__(self, n, table):
+                self.n, self.table, self.own = n, table, np.full(20000, float(n))
+
+        def work(job):
+            job.table += 1  # of its own
+            job.own += 1
+            return job.n, job.table.sum(), job.own[0], job
+
+        table = np.zeros(300000)
+        with POOL as pool:
+            for call in (pool.map, pool.imap):
+                found = list(call(work, [Job(n, table) for n in range(8)]))
+                assert [each[:3] for each in found] == [(n, 300000.0, n + 1.0) for n in range(8)]
+                print(all(type(job) is Job for *_, job in found), table.sum())
+        """
+    assert driver.run(program) == "True 0.0\nTrue 0.0\n"
+
+
 def test_members_of_mains_enums_come_back_as_such(driver: Driver) -> None:
     """A member of an enumeration is the same object on return."""
     program = """

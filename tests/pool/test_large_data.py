@@ -57,10 +57,13 @@ def test_what_tasks_have_in_common_each_gets_anew(pool: pypool.Pool) -> None:
 
 
 def test_common_objects_of_lazy_calls(pool: pypool.Pool) -> None:
-    """From a list; of what a generator yields each item is taken as it is then."""
+    """Of what a generator yields each item is taken as it is then."""
     likelihood = large.Likelihood(300_000)
     proposals = [(number, likelihood) for number in range(12)]
-    assert list(pool.imap(large.call, proposals)) == [(float(n), 1) for n in range(12)]
+    for chunk in (1, 3):
+        for given in (proposals, iter(proposals)):
+            found = pool.imap(large.call, given, chunk)
+            assert list(found) == [(float(n), 1) for n in range(12)]
 
     def same_buffer() -> Iterator[Any]:
         buffer = np.empty(MIB)

@@ -16,6 +16,7 @@ import pypool
 from pypool import pickling
 from pypool.engine.calls import Batch, Call, Portion
 from pypool.engine.store import Store
+from pypool.items import pack_items
 from pypool.rundir import batch, messages, names, records
 from pypool.rundir.mailbox import FileWriter, OutboxReader, PipeReader, PipeWriter
 from pypool.rundir.messages import Entry
@@ -157,7 +158,7 @@ class Player:
         digest = hashlib.sha256(pickled).digest()
         whole = Batch(self._batches)
         asked = Call(call, pickled, digest, "f", chunk, Nobody(), seed)
-        whole.add(Portion(asked, 0, pickling.pack_items(list(items))[0], final=True))
+        whole.add(Portion(asked, 0, pack_items(list(items))[0], final=True))
         self._store.add(whole)
         return self._batches
 
