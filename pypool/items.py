@@ -66,10 +66,6 @@ class ItemPickler:
         """Whether a pickle may name what a worker cannot import."""
         return pickling.contains(data, self._marks)
 
-    def names(self, kind: type) -> bool:
-        """Whether the pickles of its instances do."""
-        return self.names_in(str(kind.__module__).encode(errors="replace"))
-
     def _by_name(self, item: Any) -> bytes:
         """All but definitions by name; nothing if that cannot be."""
         pieces = self._sink.pieces
@@ -156,10 +152,14 @@ def pack_items(
     """
     packed: list[bytes | Packed] = []
     how: bool | Copies = {} if copies else False
-    pickler = ItemPickler(how)
+    marks = pickling.marks()
     coming = iter(items)
-    left = _pack_plain(coming, packed, how, pickler)
-    if packed and pickler.names_in(b"".join(packed)):  # type: ignore[arg-type]  # all are bytes
+    left = _pack_plain(coming, packed, how, marks)
+    again = pickling.contains(b"".join(packed), marks)  # type: ignore[arg-type]  # all are bytes
+    if left is None and not again:
+        return packed, ()
+    pickler = ItemPickler(how)
+    if again:
         _pack_again(items, packed, pickler)
     if left is not None and left.packed is None:
         left = _pack_light(chain((left.item,), coming), packed, pickler)
@@ -178,7 +178,7 @@ def _pack_plain(
     coming: Iterator[Any],
     packed: list[bytes | Packed],
     copies: bool | Copies,
-    pickler: ItemPickler,
+    marks: Sequence[bytes],
 ) -> _Left | None:
     """Packs items as long as they are light and of importable types, as far as that is seen.
 
@@ -186,18 +186,23 @@ def _pack_plain(
     """
     buffers = OutOfBand(copies)
     for item in coming:
-        if not packed and pickler.names(type(item)):
+        if not packed and pickling.contains(_module_of(item), marks):
             return _Left(item, None)
         try:
             data = pickle.dumps(item, 5, buffer_callback=buffers)
         except Exception:  # by value it may work
             return _Left(item, None)
         if len(data) >= HEAVY or buffers.buffers:
-            return _Left(item, None if pickler.names_in(data) else buffers.packed(data))
-        if not packed and pickler.names_in(data):
+            return _Left(item, None if pickling.contains(data, marks) else buffers.packed(data))
+        if not packed and pickling.contains(data, marks):
             return _Left(item, None)
         packed.append(data)
     return None
+
+
+def _module_of(item: Any) -> bytes:
+    """Where its class is from."""
+    return str(type(item).__module__).encode(errors="replace")
 
 
 def _pack_again(items: Iterable[Any], packed: list[bytes | Packed], pickler: ItemPickler) -> None:

@@ -48,8 +48,8 @@ class Feed:
         self._stream = stream
         self._iterable = iterable
         self._sent = 0
-        self._pickler = ItemPickler(copies=True)
-        self._sharing: Sharing | None = self._pickler.sharing()
+        self._pickler: ItemPickler
+        self._sharing: Sharing | None
         self._steady = type(iterable) in (list, tuple)
         self._chunk_bytes = 0
 
@@ -64,6 +64,8 @@ class Feed:
         self._send([])
 
     def _live(self) -> None:
+        self._pickler = ItemPickler(copies=True)
+        self._sharing = self._pickler.sharing()
         error = self._feed()
         if self._stream.over:
             return
