@@ -280,11 +280,13 @@ def test_more_than_half_new_is_said_before_computing(driver: Driver) -> None:
 @on_shell
 def test_a_run_has_one_driver(driver: Driver) -> None:
     """The second one is told who has it; the first one goes on."""
-    text = program(driver, TWENTY)
+    stays = "\n    while not os.path.exists('told'): time.sleep(0.01)"
+    text = program(driver, TWENTY + stays)
     first = driver.start(text)
     await_begun(driver, 1)
     second = driver.start(text)
     _, errors = second.communicate()
+    driver.file("told").touch()
     assert second.returncode == 1
     assert "RunDirectoryError" in errors
     assert f"process {first.pid}" in errors
