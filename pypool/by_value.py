@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import cloudpickle
 
 from pypool.definitions import Definitions
-from pypool.packing import Copies, OutOfBand, Packed
+from pypool.packing import Copies, Numbering, OutOfBand, Packed
 
 State = tuple[dict[str, Any], dict[str, Any]]
 
@@ -334,21 +334,15 @@ def _top_level(obj: Any) -> str | None:
     return name if main_globals().get(name) is obj else None
 
 
-class _Referring(ByValuePickler):
-    """Writes a number for each object whose identity is in the dictionary."""
+class _Referring(Numbering, ByValuePickler):
+    """Numbers are written, too."""
 
     def __init__(
         self, file: io.BytesIO, buffers: OutOfBand | None, serials: dict[int, int]
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffers)
-        self._serials = serials
-        self.used: set[int] = set()
-
-    def persistent_id(self, obj: Any) -> int | None:
-        serial = self._serials.get(id(obj))
-        if serial is not None:
-            self.used.add(serial)
-        return serial
+        self.serials = serials
+        self.used = set()
 
 
 def new_pickler(

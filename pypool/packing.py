@@ -130,6 +130,27 @@ def identity(buffer: pickle.PickleBuffer) -> tuple[int, int]:
     return id(view.obj), view.nbytes
 
 
+class Numbering:
+    """What a pickler needs to write numbers for objects that others hold.
+
+    Attributes
+    ----------
+    serials : dict of int to int
+        The numbers, by the objects' identities.
+    used : set of int
+        Numbers that were written.
+    """
+
+    serials: dict[int, int]
+    used: set[int]
+
+    def persistent_id(self, obj: Any) -> int | None:
+        serial = self.serials.get(id(obj))
+        if serial is not None:
+            self.used.add(serial)
+        return serial
+
+
 class OutOfBand:
     """Takes buffers out of what is being pickled, if they are large enough: a `buffer_callback`.
 

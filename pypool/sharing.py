@@ -21,7 +21,7 @@ from itertools import count, islice
 from pickle import Pickler
 from typing import Any, NamedTuple
 
-from pypool.packing import HEAVY, Copies, OutOfBand, Packed, equal
+from pypool.packing import HEAVY, Copies, Numbering, OutOfBand, Packed, equal
 
 LEVELS = 4
 MANY = 50
@@ -217,19 +217,13 @@ class Sharing:
             return buffers.packed(file.getvalue()), pickler.memo.copy()
 
 
-class Referring(Pickler):
-    """Writes a number for each object whose identity is in the dictionary."""
+class Referring(Numbering, Pickler):
+    """The usual pickler, but for the numbers."""
 
     def __init__(self, file: BytesIO, buffers: OutOfBand, serials: dict[int, int]) -> None:
         super().__init__(file, 5, buffer_callback=buffers)
-        self._serials = serials
-        self.used: set[int] = set()
-
-    def persistent_id(self, obj: Any) -> int | None:
-        serial = self._serials.get(id(obj))
-        if serial is not None:
-            self.used.add(serial)
-        return serial
+        self.serials = serials
+        self.used = set()
 
 
 def _inside(obj: Any) -> Sequence[Any]:
