@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pypool import pickling
+from pypool.columns import Column
 from pypool.definitions import Definitions
 from pypool.packing import HEAVY, OutOfBand, Packed
 from pypool.pickling import CannotPickle
@@ -137,8 +138,10 @@ class _NamingAndReferring(Referring):
 
 def pack_items(
     items: Collection[Any], copies: bool = False
-) -> tuple[list[bytes | Packed], Sequence[Common]]:
+) -> tuple[Sequence[bytes | Packed], Sequence[Common]]:
     """Packs each item on its own; and once by itself what several of them have in common.
+
+    Numbers come into a column.
 
     Parameters
     ----------
@@ -150,6 +153,8 @@ def pack_items(
     CannotPickle
         If one cannot be sent.
     """
+    if (column := Column.of(items)) is not None:
+        return column, ()
     packed: list[bytes | Packed] = []
     how: bool | Copies = {} if copies else False
     marks = pickling.marks()

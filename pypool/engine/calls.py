@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from pypool.columns import Column
 from pypool.errors import PoolError
 from pypool.packing import Packed
 from pypool.printable import printable
@@ -109,7 +110,7 @@ class Portion:
 
     call: Call
     first: int
-    items: list[bytes | Packed]
+    items: Sequence[bytes | Packed]
     final: bool
     digests: list[bytes] = field(default_factory=list)
     common: Sequence[Common] = ()
@@ -128,7 +129,7 @@ class Portion:
     @property
     def size(self) -> int:
         """Bytes of its items."""
-        return sum(map(len, self.items))
+        return self.items.size if isinstance(self.items, Column) else sum(map(len, self.items))
 
 
 class Part(NamedTuple):
@@ -157,7 +158,7 @@ class Batch:
 
     number: int
     parts: list[Part] = field(default_factory=list)
-    items: list[bytes | Packed] = field(default_factory=list)
+    items: Sequence[bytes | Packed] = ()
     common: dict[int, bytes | Packed] = field(default_factory=dict)
     digests: list[bytes] = field(default_factory=list)
     count: int = 0
@@ -171,10 +172,10 @@ class Batch:
     def add(self, portion: Portion) -> None:
         if not self.parts:
             self.items = portion.items
-        elif len(self.parts) == 1:
-            self.items = self.items + portion.items  # the first list belongs to its portion
-        else:
+        elif len(self.parts) > 1 and isinstance(self.items, list):
             self.items += portion.items
+        else:  # the first ones belong to their portion
+            self.items = [*self.items, *portion.items]
         self.parts.append(Part(self.count, portion.call, portion.first))
         self.digests += portion.digests
         self.count += len(portion.items)
@@ -245,7 +246,7 @@ class Calls:
     def written(self, batch: Batch) -> None:
         """What is on disk need not stay in memory."""
         self._batches[batch.number] = batch
-        batch.items = []
+        batch.items = ()
         batch.common = {}
         batch.digests = []
         for part in batch.parts:

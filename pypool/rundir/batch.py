@@ -1,17 +1,26 @@
 """Batches: an immutable set of tasks of one function, written at once and read in pieces.
 
-    frame(BATCH: how the function is called, number of tasks, digest of the function, number of
-    parts, number of common objects, the parts, the serial numbers of the common objects (8 bytes
-    each), the seed) | offsets (count + 1, 8 bytes each, from the first item on)
+    frame(BATCH: how the function is called, what its items are, number of tasks, digest of the
+    function, number of parts, number of common objects, the parts, the serial numbers of the
+    common objects (8 bytes each), the seed)
+
+and then, as a rule,
+
+    offsets (count + 1, 8 bytes each, from the first item on)
     | CRC-32 of each item, begun with its index (4 bytes each)
     | the packed items, and behind them the common objects, one behind the other
     | large buffers, aligned
 
+or, if the items are numbers (see `columns`),
+
+    CRC-32 of each block of 64 of them, begun with its index (4 bytes each)
+    | the numbers, 8 bytes each
+
 A part says from which task on (4 bytes) the tasks have which indexes in their call (8 bytes).
-Each item has a checksum of its own, so a worker reads its range and nothing else. Of an item with
-large buffers (see `packing`) only its head lies among the items. A common object is one to which
-several items refer by its serial number; one that is sent again and again has a file of its own,
-and there is only the name of that.
+Each item, or block, has a checksum of its own, so a worker reads its range and nothing else. Of
+an item with large buffers (see `packing`) only its head lies among the items. A common object is
+one to which several items refer by its serial number; one that is sent again and again has a file
+of its own, and there is only the name of that.
 """
 
 from __future__ import annotations
@@ -24,12 +33,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from zlib import crc32
 
+from pypool.columns import NUMBER_BYTES, PICKLES, Column, load
 from pypool.packing import Packed, Shelf
 from pypool.rundir import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pypool.packing import Buffer
+
+    Numbers = list[int] | list[float]
 
 MAP = 0
 """Call the function with the item."""
@@ -38,7 +50,7 @@ STARMAP = 1
 APPLY = 2
 """Call the function with the item's positional and keyword arguments."""
 
-META = struct.Struct("<BI32sII")
+META = struct.Struct("<BcI32sII")
 PART = struct.Struct("<IQ")
 SERIAL = struct.Struct("<Q")
 FIRST_BYTES = 1024
@@ -48,6 +60,7 @@ WHERE = struct.Struct("<IIQ")
 
 _OFFSET = 8
 _CHECK = 4
+_BLOCK = 64
 _LARGEST = 1 << 64
 
 
@@ -89,7 +102,7 @@ def encode(
     digest : bytes
         SHA-256 of the pickled function.
     items : sequence of bytes or Packed
-        The tasks'.
+        The tasks'; maybe a Column, which has nothing in common with others.
     parts : iterable of tuple of int
         From which task on, in ascending order from 0, they have which indexes in their call.
     seed : bytes
@@ -99,9 +112,13 @@ def encode(
     """
     shared = common or {}
     told = [PART.pack(*part) for part in parts]
-    meta = META.pack(call, len(items), digest, len(told), len(shared))
+    kind = items.kind if isinstance(items, Column) else PICKLES
+    meta = META.pack(call, kind.encode(), len(items), digest, len(told), len(shared))
     meta += b"".join([*told, *map(SERIAL.pack, shared), seed])
     head = records.frame(mark, records.BATCH, meta, key=number)
+    if isinstance(items, Column):
+        numbers = items.tobytes()
+        return [head, _checks_of_blocks(numbers, 0).tobytes(), numbers]
     whole = [*items, *shared.values()] if shared else items
     small, shelf = _without_buffers(whole, len(head))
     offsets = array("Q", accumulate(map(len, small), initial=0))
@@ -126,8 +143,20 @@ def _without_buffers(
     return small, shelf.pieces
 
 
+def _checks_of_blocks(numbers: bytes, first: int) -> array[int]:
+    """Those of all blocks, of which the first one has that index."""
+    size = _BLOCK * NUMBER_BYTES
+    blocks = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    return array("I", map(crc32, blocks, range(first, first + len(blocks))))
+
+
 class BatchReader:
     """Reads items of one batch from an open file.
+
+    Attributes
+    ----------
+    are_numbers : bool
+        The items are a column.
 
     Raises
     ------
@@ -149,7 +178,7 @@ class BatchReader:
         head = record.payload
         if len(head) < META.size:
             raise BatchDamaged(f"batch {number}: its head is damaged")
-        self.call, self.count, self.digest, parts, shared = META.unpack_from(head)
+        self.call, kind, self.count, self.digest, parts, shared = META.unpack_from(head)
         serials = META.size + PART.size * parts
         seed = serials + SERIAL.size * shared
         if not parts or seed > len(head):
@@ -162,9 +191,13 @@ class BatchReader:
         self.fd = self._fd = fd
         self.start = offset
         self._all = self.count + shared
-        self._offsets = offset + records.HEADER_SIZE + len(head)
-        self._checks = self._offsets + _OFFSET * (self._all + 1)
-        self._items = self._checks + _CHECK * self._all
+        self._kind = kind.decode()
+        self.are_numbers = self._kind != PICKLES
+        behind_head = offset + records.HEADER_SIZE + len(head)
+        self._offsets = behind_head
+        self._checks = behind_head + (0 if self.are_numbers else _OFFSET * (self._all + 1))
+        checks = -(-self.count // _BLOCK) if self.are_numbers else self._all
+        self._items = self._checks + _CHECK * checks
 
     def index_in_call(self, task: int) -> int:
         """Which item of its call a task of the batch is."""
@@ -173,10 +206,36 @@ class BatchReader:
         return index
 
     def items(self, first: int, last: int) -> list[bytes]:
-        """The items first, ..., last - 1, without their large buffers."""
+        """The items first, ..., last - 1, pickled, without their large buffers."""
+        self._check_range(first, last)
+        if self.are_numbers:
+            return list(map(_pickled, self.numbers(first, last)))
+        return self._read_items(first, last)
+
+    def numbers(self, first: int, last: int) -> Numbers:
+        """The items first, ..., last - 1, if they are numbers."""
+        self._check_range(first, last)
+        try:
+            return self._whole_numbers(first, last)
+        except BatchDamaged:
+            self._begin = b""  # it may have arrived meanwhile
+            raise
+
+    def _check_range(self, first: int, last: int) -> None:
         if not first <= last <= self.count:
             raise BatchDamaged(f"batch {self.number} has {self.count} items, not {last}")
-        return self._read_items(first, last)
+
+    def _whole_numbers(self, first: int, last: int) -> Numbers:
+        block, end = first // _BLOCK, -(-last // _BLOCK)
+        start = block * _BLOCK
+        checks = self._table("I", self._checks + _CHECK * block, end - block)
+        count = min(end * _BLOCK, self.count) - start
+        data = self._read(self._items + NUMBER_BYTES * start, NUMBER_BYTES * count)
+        if _checks_of_blocks(data, block) != checks:
+            told = f"the items from {start} on are damaged"
+            raise BatchDamaged(f"batch {self.number}: {told}")
+        found: Numbers = load(self._kind, data, count)[first - start : last - start]
+        return found
 
     def common(self, serial: int) -> bytes:
         """A common object, without its large buffers."""
@@ -229,3 +288,9 @@ class BatchReader:
             offset += len(piece)
             size -= len(piece)
         return b"".join(pieces)
+
+
+def _pickled(number: float) -> bytes:
+    import pickle  # an agent reads heads only
+
+    return pickle.dumps(number, 5)

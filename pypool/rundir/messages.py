@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 _SHARE = struct.Struct("<IIQIIHfI")
 _ENTRY = struct.Struct("<IHBBHdfIQQII")
 _ELSEWHERE = struct.Struct("<IQQI")
-_SIZE = struct.Struct("<I")
 ENTRY_SIZE = _ENTRY.size
-
-_MEMOIZE = b"\x94"
-"""What pickles of protocol 5 do with all that they may name again; they do not name it else."""
 
 # outcomes of a task
 VALUE = 0
@@ -32,8 +28,7 @@ UNPICKLABLE = 2
 VOID = 3
 """From worker to agent only: the batch could not be read, nothing of this message was begun."""
 VALUES = 5
-"""Values of several tasks, the entry's and those behind it: sizes of their pickles (4 bytes each),
-then these one behind the other."""
+"""Values of several tasks, the entry's and those behind it; see `values`."""
 READY = 4
 """From worker to agent only: the initializer has returned; or the body says what it raised."""
 
@@ -172,11 +167,12 @@ class Entry:
 
     def parts(self) -> Iterator[Entry]:
         """Of an entry with several values: one for each task."""
-        place = _SIZE.size * self.count
-        for number, (size,) in enumerate(_SIZE.iter_unpack(self.body[:place])):
+        from pypool.rundir import values  # an agent says hello before it is loaded
+
+        for index, pickled in enumerate(values.pickles(self.body, self.count), self.index):
             yield Entry(
                 pack_entry(
-                    self.index + number,
+                    index,
                     self.attempt,
                     VALUE,
                     self.slot,
@@ -184,31 +180,20 @@ class Entry:
                     self.seconds,
                     self.memory,
                     self.output,
-                    self.body[place : place + size],
+                    pickled,
                 )
             )
-            place += size
 
     def values(self) -> list[Any]:
         """Of an entry with several values: all of them."""
-        import pickle  # an agent says hello before it is loaded
-        from io import BytesIO
-        from itertools import accumulate, pairwise
+        from pypool.rundir import values
 
-        body, place = self.body, _SIZE.size * self.count
-        if _MEMOIZE not in body:  # numbers and the like: one unpickler for all is faster
-            load = pickle.Unpickler(BytesIO(body[place:])).load
-            return [load() for _ in range(self.count)]
-        # else each by itself: an unpickler that goes on remembers what it has named before
-        ends = accumulate((size for (size,) in _SIZE.iter_unpack(body[:place])), initial=place)
-        return [pickle.loads(body[start:end]) for start, end in pairwise(ends)]
+        return values.loads(self.body, self.count)
 
     def without(self, tasks: int) -> bytes:
         """The bytes of the entry without its first so many values."""
-        place = _SIZE.size * self.count
-        sizes = [size for (size,) in _SIZE.iter_unpack(self.body[:place])]
-        rest = self.body[place + sum(sizes[:tasks]) :]
-        told = b"".join(map(_SIZE.pack, sizes[tasks:])) + rest
+        from pypool.rundir import values
+
         return pack_entry(
             self.index + tasks,
             self.attempt,
@@ -218,7 +203,7 @@ class Entry:
             self.seconds,
             self.memory,
             self.output,
-            told,
+            values.without(self.body, self.count, tasks),
             count=self.count - tasks,
         )
 

@@ -5,19 +5,30 @@ put into memory that worker and agent share, and sent as one entry after half a 
 Nothing of it depends on the worker's life: what it had laid by when it died, or when a task took
 longer than was thought, the agent takes from there.
 
-    batch | first task | attempt | how many (4 bytes each) | size of each pickle (4 bytes each)
-    | the pickles, one behind the other
+    batch | first task | attempt | what they are | how many (4 bytes each)
+    | size of each pickle (4 bytes each) | a column, or pickles one behind the other
 
 The number is written last, in one piece: what it counts is there.
 """
 
 from __future__ import annotations
 
+from pypool.columns import KINDS, NUMBER_BYTES, PICKLES, WIDTHS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 MOST = 500
+"""So many pickles are laid by at a time."""
+
 DATA_BYTES = 16 << 10
 
-_BATCH, _FIRST, _ATTEMPT, _COUNT, _SIZES = range(5)
-_DATA = 4 * (_SIZES + MOST)
+MOST_IN_COLUMN = DATA_BYTES // NUMBER_BYTES
+
+_BATCH, _FIRST, _ATTEMPT, _KIND, _COUNT, _SIZES = range(6)
+_DATA = NUMBER_BYTES * -(-4 * (_SIZES + MOST) // NUMBER_BYTES)
 
 BYTES = _DATA + DATA_BYTES
 """So much memory is needed."""
@@ -39,18 +50,23 @@ class LaidBy:
         self._words = view[:_DATA].cast("I")
         self._data = view[_DATA:]
         self._used = self._count = 0
+        self._words[_KIND] = ord(PICKLES)
 
     # -- the worker's side
 
-    def begin(self, batch: int, first: int, attempt: int) -> None:
-        """From now on values of that task and those behind it are laid by."""
+    def begin(self, batch: int, first: int, attempt: int, kind: str) -> None:
+        """From now on values of that task and those behind it are laid by.
+
+        They are PICKLES, or of the type that has this letter.
+        """
         words = self._words
         words[_COUNT] = 0
         words[_BATCH], words[_FIRST], words[_ATTEMPT] = batch, first, attempt
+        words[_KIND] = ord(kind)
         self._used = self._count = 0
 
     def add(self, pickled: bytes) -> bool:
-        """Lays by one more; False if there is no room."""
+        """Lays by one more pickle; False if there is no room."""
         count = self._count
         end = self._used + len(pickled)
         if count == MOST or end > DATA_BYTES:
@@ -60,6 +76,29 @@ class LaidBy:
         self._words[_SIZES + count] = len(pickled)
         self._words[_COUNT] = self._count = count + 1
         return True
+
+    def column(self, kind: str) -> Callable[[Any], bool]:
+        """What lays by values of the type with that letter, one behind the other.
+
+        It says False if there is no room, or if a value is not of that type or too large for it.
+        """
+        (kept,) = (each for each, letter in KINDS.items() if letter == kind)
+        column = self._data.cast(kind if WIDTHS[kind] else "?")  # type: ignore[call-overload]
+        counted = self._words[_COUNT : _COUNT + 1]
+        count = 0
+
+        def add(value: Any) -> bool:
+            nonlocal count
+            if type(value) is not kept or count == MOST_IN_COLUMN:
+                return False
+            try:
+                column[count] = value
+            except ValueError:
+                return False
+            counted[0] = count = count + 1
+            return True
+
+        return add
 
     # -- both
 
@@ -74,18 +113,23 @@ class LaidBy:
         return self._words[_ATTEMPT]
 
     def body(self, count: int) -> bytes:
-        """The body of an entry with the first `count` values: their sizes, and the pickles."""
+        """The body of an entry with the first `count` values; see `rundir.values`."""
+        kind = chr(self._words[_KIND])
+        if kind != PICKLES:
+            return kind.encode() + bytes(self._data[: WIDTHS.get(kind, 0) * count])
         sizes = self._words[_SIZES : _SIZES + count]
-        return sizes.tobytes() + bytes(self._data[: sum(sizes)])
+        return kind.encode() + sizes.tobytes() + bytes(self._data[: sum(sizes)])
 
     # -- the agent's side
 
     def taken(self) -> tuple[int, int, int, bytes] | None:
         """Batch, first task, how many and the body, while the worker may go on; None if it did."""
-        place = self.place
+        place, kind = self.place, self._words[_KIND]
         body = self.body(place[2])
-        return (*place, body) if self.place[:2] == place[:2] and self.place[2] >= place[2] else None
+        same = self.place[:2] == place[:2] and self._words[_KIND] == kind
+        return (*place, body) if same and self.place[2] >= place[2] else None
 
     def clear(self) -> None:
         """For the next worker."""
         self._words[_COUNT] = 0
+        self._words[_KIND] = ord(PICKLES)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pypool import task
-from pypool.packing import OutOfBand, is_plain
-from pypool.rundir.batch import MAP, BatchReader
+from pypool.columns import KINDS, PICKLES
+from pypool.packing import OutOfBand
+from pypool.rundir.batch import APPLY, MAP, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
 from pypool.worker.outcome import packed_value, pickled_error
 
@@ -63,46 +64,108 @@ class ShortTasks:
         self._forked = False
         os.register_at_fork(after_in_child=self._is_child)
         self._buffers = OutOfBand()
-        self._function: Callable[..., Any] = len
+        self._refused: tuple[int, bytes | Packed] = VALUE, b""
 
     def run(
-        self, batch: BatchReader, share: Share, items: list[bytes], function: Callable[..., Any]
+        self,
+        batch: BatchReader,
+        share: Share,
+        items: Sequence[Any],
+        function: Callable[..., Any],
+        are_numbers: bool,
     ) -> None:
-        """All of them."""
-        page, laid_by, clock = self._page, self._page.laid_by, time.monotonic
-        index_at, since_at, add = page.index, page.since, laid_by.add
-        one = self._plain if batch.call == MAP else self._call
-        laid_by.begin(share.batch, share.first, share.attempt)
-        begun, start = time.time(), clock()
-        now = start
+        """All of them. The items are numbers to call the function with, or pickles."""
+        index_at, since_at, clock = self._page.index, self._page.since, time.monotonic
+        call = function if are_numbers else _loading(batch.call, function)
         now_at = [share.first]  # a child that a task forks goes on being that task
-        self._function = function
         before = task.begin(
             task.Series(
                 lambda: batch.index_in_call(now_at[0]), share.attempt, self._slot, batch.seed
             )
         )
-        for index, item in enumerate(items, share.first):
-            index_at[0] = now_at[0] = index
-            since_at[0] = now
-            try:
-                outcome, body = one(batch, share, index, item)
-            except BaseException:  # its files cannot be read; those before it are done
-                task.begin(before)
+        kind = ""
+        add = self._begin(share, share.first, kind)
+        begun, start = time.time(), clock()
+        now = start
+        try:
+            for index, item in enumerate(items, share.first):
+                index_at[0] = now_at[0] = index
+                since_at[0] = now
+                value = answer = None
+                try:
+                    value = call(item)
+                except BaseException as error:
+                    answer = self._instead(batch, share, index, item, error, are_numbers)
+                is_laid_by = answer is None and add(value)
+                if self._forked:
+                    self._end_child()
+                now = clock()
+                if is_laid_by and now - start <= TOGETHER_SECONDS:
+                    continue
                 self._send_laid_by(begun, now - start)
-                raise
-            if self._forked:
-                self._end_child()
-            now = clock()
-            alone = outcome != VALUE or type(body) is not bytes or not add(body)
-            if alone or now - start > TOGETHER_SECONDS:
-                self._send_laid_by(begun, now - start)
-                if alone:
-                    self._answer(index, share.attempt, outcome, body, begun, now - start)
-                laid_by.begin(share.batch, index + 1, share.attempt)
+                if is_laid_by:
+                    add = self._begin(share, index + 1, kind)
+                else:
+                    kind, add = self._other(share, index, kind, value, answer, begun, now - start)
                 begun, start = time.time(), clock()
+        except BaseException:  # files cannot be read; those before it are done
+            task.begin(before)
+            self._send_laid_by(begun, now - start)
+            raise
         self._send_laid_by(begun, now - start)
         task.begin(before)
+
+    def _begin(self, share: Share, index: int, kind: str) -> Callable[[Any], bool]:
+        """Values of that kind are laid by from that task on; gives what does it, if it can.
+
+        As long as no kind is known that is none.
+        """
+        laid_by = self._page.laid_by
+        laid_by.begin(share.batch, index, share.attempt, kind or PICKLES)
+        if not kind:
+            return _decline
+        return self._add_pickled if kind == PICKLES else laid_by.column(kind)
+
+    def _other(
+        self,
+        share: Share,
+        index: int,
+        kind: str,
+        value: Any,
+        answer: tuple[int, bytes | Packed] | None,
+        begun: float,
+        seconds: float,
+    ) -> tuple[str, Callable[[Any], bool]]:
+        """What came of a task and does not go with what was laid by: it begins anew, or goes alone.
+
+        Gives the kind of values that are laid by from now on, and what does that.
+        """
+        if answer is None:
+            for each in _kinds(kind, value):
+                add = self._begin(share, index, each)
+                if add(value):
+                    return each, add
+            answer = self._refused
+        outcome, body = answer
+        if outcome == VALUE and type(body) is bytes:
+            add = self._begin(share, index, PICKLES)
+            if self._page.laid_by.add(body):
+                return PICKLES, add
+        self._answer(index, share.attempt, outcome, body, begun, seconds)
+        return kind, self._begin(share, index + 1, kind)
+
+    def _add_pickled(self, value: Any) -> bool:
+        """Lays by a value. What cannot be is kept pickled."""
+        try:
+            data = pickle.dumps(value, 5, buffer_callback=self._buffers)
+        except BaseException:  # by value it may work
+            self._buffers.buffers.clear()
+            self._refused = packed_value(value)
+            return False
+        if not self._buffers.buffers and self._page.laid_by.add(data):
+            return True
+        self._refused = VALUE, self._buffers.packed(data)
+        return False
 
     def _send_laid_by(self, begun: float, seconds: float) -> None:
         self._end_child()
@@ -116,27 +179,58 @@ class ShortTasks:
         if os.getpid() != self._pid:
             os._exit(0)
 
-    def _plain(
-        self, batch: BatchReader, share: Share, index: int, item: bytes
+    def _instead(
+        self,
+        batch: BatchReader,
+        share: Share,
+        index: int,
+        item: Any,
+        error: BaseException,
+        are_numbers: bool,
     ) -> tuple[int, bytes | Packed]:
-        """One task whose function is called with the item, and what came of it."""
-        if not is_plain(item):
+        """What came of a task that has raised, or whose item is no plain pickle."""
+        if task.LOADING[0]:
+            task.LOADING[0] = False
             return self._call(batch, share, index, item)
-        loading = task.LOADING
+        traceback = error.__traceback__
+        if traceback is not None and not are_numbers:
+            error.__traceback__ = traceback.tb_next  # without what loads the item
+        return ERROR, pickled_error(error)
+
+
+def _loading(call: int, function: Callable[..., Any]) -> Callable[[bytes], Any]:
+    """The function, to be called with a pickled item.
+
+    That it is `task.LOADING` when this raises says that it was not called.
+    """
+    loads, loading = pickle.loads, task.LOADING
+
+    def call_mapped(item: bytes) -> Any:
         loading[0] = True
-        try:
-            argument = pickle.loads(item)
-        except BaseException:  # it will be said
-            return self._call(batch, share, index, item)
-        finally:
-            loading[0] = False
-        try:
-            value = self._function(argument)
-        except BaseException as error:
-            return ERROR, pickled_error(error)
-        try:
-            data = pickle.dumps(value, 5, buffer_callback=self._buffers)
-        except BaseException:  # by value it may work
-            self._buffers.buffers.clear()
-            return packed_value(value)
-        return VALUE, self._buffers.packed(data) if self._buffers.buffers else data
+        argument = loads(item)
+        loading[0] = False
+        return function(argument)
+
+    def call_with_elements(item: bytes) -> Any:
+        loading[0] = True
+        arguments = loads(item)
+        loading[0] = False
+        return function(*arguments)
+
+    def call_applied(item: bytes) -> Any:
+        loading[0] = True
+        arguments, named = loads(item)
+        loading[0] = False
+        return function(*arguments, **named)
+
+    return {MAP: call_mapped, APPLY: call_applied}.get(call, call_with_elements)
+
+
+def _kinds(kind: str, value: Any) -> tuple[str, ...]:
+    """What the value may be laid by as, if what was laid by so far is of that kind."""
+    its_own = KINDS.get(type(value), PICKLES)
+    return (PICKLES,) if kind not in ("", its_own) or its_own == PICKLES else (its_own, PICKLES)
+
+
+def _decline(_: Any) -> bool:
+    return False

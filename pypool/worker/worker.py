@@ -185,14 +185,12 @@ class Worker:
             self._patience = LESS_PATIENCE if share.batch in self._damaged else PATIENCE
             batch = patiently(lambda: self._open_batch(share), self._patience)
             self._defined.look()
-            with disk_trouble():
-                items = patiently(lambda: batch.items(share.first, share.last), self._patience)
             if self._are_short(share) and self._loads(batch.digest):
-                self._printed_before = self._printed()
-                self._short.run(batch, share, items, self._function(batch.digest))
+                self._run_short(batch, share)
                 self._page.rests()
                 self._answered = True
                 return
+            items = self._items(batch.items, share)
             for index, item in enumerate(items, share.first):
                 self._page.begins(share.batch, index, time.monotonic())
                 self._task(batch, share, index, item)
@@ -212,6 +210,17 @@ class Worker:
             index = self._page.index[0]
             self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
             self._page.rests()
+
+    def _items(self, read: Callable[[int, int], T], share: Share) -> T:
+        """Those of the share."""
+        with disk_trouble():
+            return patiently(lambda: read(share.first, share.last), self._patience)
+
+    def _run_short(self, batch: BatchReader, share: Share) -> None:
+        are_numbers = batch.are_numbers and batch.call == MAP
+        items: Sequence[Any] = self._items(batch.numbers if are_numbers else batch.items, share)
+        self._printed_before = self._printed()
+        self._short.run(batch, share, items, self._function(batch.digest), are_numbers)
 
     def _are_short(self, share: Share) -> bool:
         """Tasks of which it does not pay to tell one by one."""

@@ -143,7 +143,7 @@ def entry_of(index: int, *values: int) -> bytes:
     """An entry with the values of that task and those behind it."""
     pickles = [pickle.dumps(value) for value in values]
     sizes = b"".join(len(each).to_bytes(4, "little") for each in pickles)
-    body = sizes + b"".join(pickles)
+    body = b"p" + sizes + b"".join(pickles)
     return pack_entry(index, 1, messages.VALUES, 0, 0.0, 1e-6, 0, (0, 0), body, count=len(values))
 
 

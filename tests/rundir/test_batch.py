@@ -1,4 +1,5 @@
 import os
+import pickle
 import tracemalloc
 from collections.abc import Iterator
 from hashlib import sha256
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pypool.columns import Column
 from pypool.rundir import batch, records
 from pypool.rundir.batch import BatchDamaged, BatchReader
 
@@ -145,6 +147,64 @@ def test_damage_elsewhere(file: int) -> None:
     assert reader.items(0, 9) == items[:9]
     with pytest.raises(BatchDamaged, match="item 9 is damaged"):
         reader.items(9, 10)
+
+
+numbers = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=300)
+
+
+def encoded_numbers(items: list[int], call: int = batch.MAP) -> bytes:
+    column = Column.of(items)
+    assert column is not None
+    return b"".join(batch.encode(MARK, 1, call, DIGEST, column))
+
+
+@quick
+@given(items=numbers, data=st.data())
+def test_any_range_of_numbers(file: int, items: list[int], data: st.DataObject) -> None:
+    """A batch of numbers reads back as such, and as what other batches have: pickles."""
+    fill(file, encoded_numbers(items))
+    first = data.draw(st.integers(0, len(items)))
+    last = data.draw(st.integers(first, len(items)))
+    reader = BatchReader(file, MARK, 1, 0)
+    assert reader.are_numbers
+    assert reader.count == len(items)
+    assert reader.numbers(first, last) == items[first:last]
+    assert reader.items(first, last) == [pickle.dumps(each, 5) for each in items[first:last]]
+
+
+@pytest.mark.parametrize("there", [0, 4, 8 * 63, 8 * 64 + 3, 8 * 100 - 1])
+def test_numbers_that_have_not_arrived(file: int, there: int) -> None:
+    """The file may be short for a while, or have zeros in it."""
+    items = [-7] * 100
+    whole = encoded_numbers(items)
+    cut = whole[: len(whole) - 800 + there]
+    for content in (cut, cut.ljust(len(whole), b"\0")):
+        fill(file, content)
+        reader = BatchReader(file, MARK, 1, 0)
+        with pytest.raises(BatchDamaged):
+            reader.numbers(64, 100)
+        fill(file, whole)
+        assert reader.numbers(0, 100) == items
+
+
+def test_damage_among_other_numbers(file: int) -> None:
+    """A worker whose blocks are whole does not mind."""
+    whole = bytearray(encoded_numbers([*range(200)]))
+    whole[-1] ^= 1
+    fill(file, bytes(whole))
+    reader = BatchReader(file, MARK, 1, 0)
+    assert reader.numbers(10, 190) == [*range(10, 190)]
+    with pytest.raises(BatchDamaged, match="the items from 192 on are damaged"):
+        reader.numbers(192, 193)
+
+
+def test_blocks_of_numbers_change_places(file: int) -> None:
+    """With their checksums: they are refused."""
+    whole = encoded_numbers([1] * 64 + [2] * 64)
+    checks, data = whole[HEAD : HEAD + 8], whole[HEAD + 8 :]
+    fill(file, whole[:HEAD] + checks[4:] + checks[:4] + data[512:] + data[:512])
+    with pytest.raises(BatchDamaged):
+        BatchReader(file, MARK, 1, 0).numbers(0, 1)
 
 
 def test_a_small_batch_is_read_at_once(file: int) -> None:

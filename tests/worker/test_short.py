@@ -7,9 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from pypool.rundir.batch import MAP, BatchDamaged, BatchReader
+from pypool.pickling import loads_error
+from pypool.rundir import values
+from pypool.rundir.batch import APPLY, MAP, STARMAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
 from pypool.task import current_task
+from pypool.worker.laid_by import MOST_IN_COLUMN
 from pypool.worker.page import Page
 from pypool.worker.short import ShortTasks
 
@@ -25,6 +28,8 @@ class Told:
         self.page = Page()
         self.sent: list[tuple[int, int]] = []
         self.alone: list[tuple[int, int]] = []
+        self.values: dict[int, Any] = {}
+        self.errors: list[Any] = []
         self.loop = ShortTasks(self.page, self.call, self.send, self.answer, slot=0)
 
     def call(self, *_: Any) -> tuple[int, bytes]:
@@ -34,12 +39,18 @@ class Told:
         _, first, count = self.page.laid_by.place
         if count:
             self.sent.append((first, count))
+            loaded = values.loads(self.page.laid_by.body(count), count)
+            self.values |= dict(enumerate(loaded, first))
 
-    def answer(self, index: int, attempt: int, outcome: int, *_: Any) -> None:
+    def answer(self, index: int, attempt: int, outcome: int, body: Any, *_: Any) -> None:
         self.alone.append((index, outcome))
+        if outcome == ERROR:
+            self.errors.append(loads_error(body))
 
-    def run(self, function: Any, items: list[bytes]) -> None:
-        self.loop.run(BATCH, Share(1, 1, 0, 10, 10 + len(items)), items, function)
+    def run(self, function: Any, items: list[Any]) -> None:
+        share = Share(1, 1, 0, 10, 10 + len(items))
+        are_numbers = bool(items) and not isinstance(items[0], bytes)
+        self.loop.run(BATCH, share, items, function, are_numbers)
 
 
 def pickled(*items: Any) -> list[bytes]:
@@ -65,6 +76,71 @@ def test_what_stands_alone_comes_behind_what_was_laid_by() -> None:
     told.run(jobs.odd, pickled(1, "x", 2, 100_000, 3))
     assert [first for first, _ in told.sent] == [10, 12, 14]
     assert told.alone == [(11, ERROR), (13, VALUE)]
+
+
+ANY_KIND: dict[str, list[Any]] = {
+    "floats": [0.5, -1.5],
+    "integers": [1, 2, 3],
+    "large integers": [1, 2**63, 2, -(2**70), 3],
+    "bools": [True, False],
+    "nothing": [None, None],
+    "texts": ["a", "b"],
+    "mixed": [1, 2.0, True, None, "a", 1, 2],
+    "numbers, then others": [1, 2, 3, "a", "b", 4, 5],
+    "others, then numbers": ["a", 1, 2, 3],
+}
+
+
+@pytest.mark.parametrize("name", ANY_KIND)
+@pytest.mark.parametrize("are_numbers", [True, False])
+def test_values_of_any_kind(name: str, are_numbers: bool) -> None:
+    """Each is what the task has returned, and none goes alone."""
+    told, expected = Told(), ANY_KIND[name]
+    items = range(len(expected))
+    told.run(expected.__getitem__, [*items] if are_numbers else pickled(*items))
+    found = [told.values[index] for index in sorted(told.values)]
+    assert found == expected
+    assert list(map(type, found)) == list(map(type, expected))
+    assert told.alone == []
+
+
+def test_values_of_two_kinds_do_not_go_each_by_itself() -> None:
+    """After the first of another kind they go together again."""
+    told = Told()
+    told.run(lambda item: item if item % 2 else float(item), [*range(20)])
+    assert told.values == {10 + item: item for item in range(20)}
+    assert told.sent[0] == (10, 1)
+    assert len(told.sent) < 10
+
+
+def test_a_full_column_is_sent() -> None:
+    told = Told()
+    count = 2 * MOST_IN_COLUMN + 1
+    told.run(abs, [*range(count)])
+    assert told.values == {10 + item: item for item in range(count)}
+
+
+@pytest.mark.parametrize("are_numbers", [True, False])
+def test_a_traceback_begins_in_the_function(are_numbers: bool) -> None:
+    """Nothing of the loop stands in it."""
+    told = Told()
+    told.run(jobs.fail, [7] if are_numbers else pickled(7))
+    ((error, traceback, _),) = told.errors
+    assert isinstance(error, LookupError)
+    assert "in fail" in traceback
+    assert "short.py" not in traceback
+
+
+def test_items_are_called_with_as_the_batch_says() -> None:
+    told = Told()
+    for call, items in (
+        (STARMAP, pickled((2, 10), (3, 10))),
+        (APPLY, pickled(((2,), {"exp": 10}), ((3, 10), {}))),
+    ):
+        batch = cast("BatchReader", SimpleNamespace(call=call, index_in_call=int, seed=b""))
+        told.loop.run(batch, Share(1, 1, 0, 0, 2), items, pow, False)
+        assert told.values == {0: 1024, 1: 59049}
+        told.values.clear()
 
 
 def test_what_was_done_before_a_damaged_item_is_sent() -> None:

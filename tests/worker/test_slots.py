@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pypool.columns import PICKLES
 from pypool.rundir.messages import Share
 from pypool.rundir.run import RunDirectory
 from pypool.worker import slots
@@ -90,7 +91,7 @@ def test_what_a_worker_has_sent_is_no_part_of_its_next_piece(slot: Slot) -> None
     held = Held(1, Share(1, 1, 0, 7, 8, attempt=2))
     slot.outcomes, writing = os.pipe()
     os.close(writing)
-    slot._page.laid_by.begin(1, 100, 1)
+    slot._page.laid_by.begin(1, 100, 1, PICKLES)
     slot._page.laid_by.add(b"the value of task 100")
     slot.outstanding.append(Piece(held, 7, 8))
     slot._page.begins(1, 7, 0.0)

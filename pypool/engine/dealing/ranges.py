@@ -78,8 +78,13 @@ def runs(indexes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     start = 0
     while start < len(indexes):
         first = indexes[start]
-        end = start + 1
-        while end < len(indexes) and indexes[end] == first + end - start:
-            end += 1
+        end, step = start + 1, 1
+        while step:  # twice as far each time, and back again: most stretches are long or all
+            following = range(first + end - start, first + end - start + step)
+            if list(indexes[end : end + step]) == list(following):
+                end += step
+                step *= 2
+            else:
+                step //= 2
         yield start, first, first + end - start
         start = end

@@ -1,0 +1,71 @@
+"""Columns: what comes in comes out, of the same type and to the last bit."""
+
+import pickle
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pypool.columns import KINDS, WIDTHS, Column, load
+
+LARGEST = 2**63 - 1
+
+
+class OwnNumber(int):
+    pass
+
+
+@given(st.lists(st.integers(-LARGEST - 1, LARGEST), min_size=1) | st.lists(st.floats(), min_size=1))
+def test_numbers_come_back(numbers: list[Any]) -> None:
+    """As a column of the file, and as what all other items are. Not even a NaN is another one."""
+    column = Column.of(numbers)
+    assert column is not None
+    found = load(column.kind, column.tobytes(), len(column))
+    assert list(map(same, found)) == list(map(same, numbers))
+    assert list(column) == [pickle.dumps(number, 5) for number in numbers]
+    assert [column[index] for index in range(len(column))] == list(column)
+    assert list(column[1:-1]) == list(column)[1:-1]
+    assert column.size == len(column.tobytes())
+
+
+def same(number: float) -> tuple[type, bytes | int]:
+    return type(number), struct.pack("d", number) if isinstance(number, float) else number
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [],
+        [1, 2.0],
+        [1, True],
+        [True, False],
+        [None],
+        [OwnNumber(1)],
+        [LARGEST + 1],
+        [-LARGEST - 2],
+        ["1"],
+        [[1]],
+    ],
+)
+def test_what_is_no_column(items: list[Any]) -> None:
+    """What would come out as something else, or is not worth it."""
+    assert Column.of(items) is None
+
+
+def test_what_is_given_may_change() -> None:
+    """The numbers are those of the moment."""
+    numbers = [1, 2, 3]
+    column = Column.of(numbers)
+    numbers[0] = 9
+    assert column is not None
+    assert pickle.loads(column[0]) == 1
+
+
+@pytest.mark.parametrize(("values", "data"), [([True, False], b"\1\0"), ([None] * 3, b"")])
+def test_other_columns(values: list[Any], data: bytes) -> None:
+    """Results may be those."""
+    kind = KINDS[type(values[0])]
+    assert load(kind, data, len(values)) == values
+    assert len(data) == WIDTHS[kind] * len(values)
