@@ -87,7 +87,7 @@ class Store:
             self._run.mark, number, call.kind, call.digest, batch.items, parts, call.seed, common
         )
         size = sum(map(len, pieces))
-        if size < names.INLINE_LIMIT:
+        if size < names.OWN_BATCH:
             file, offset = self._room_for(size)
         else:
             file, offset = self._next_file(), 0

@@ -27,7 +27,11 @@ OWN_PART = 4 << 20
 """Results of so many bytes and more have a data part of their own, which goes when it is read."""
 
 INLINE_LIMIT = 64 << 10
-"""Results and batches of this many bytes and more get a file of their own."""
+"""Results of this many bytes and more go to a data file."""
+
+OWN_BATCH = 1 << 20
+"""Batches of so many bytes and more have a file of their own, which goes when nobody needs it. It
+costs more to make and remove a file than to keep the bytes of a smaller one for a while."""
 
 
 def job_script(need: tuple[int, int] = (0, 0), life: int = 1) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pypool import packing
+from pypool import columns, packing
 from pypool.engine.backend import WorkerRules, run_info
 from pypool.options import Options
 from pypool.rundir import batch, messages, names, records
@@ -109,3 +109,16 @@ def test_run_directory_page_tells_the_sizes() -> None:
     assert parts in text
     assert f"{names.INLINE_LIMIT >> 10} KiB" in text
     assert f"{names.PART_LIMIT >> 20} MiB" in text
+    assert f"those below {names.OWN_BATCH >> 20} MiB" in text
+    assert f"each block of {batch._BLOCK} of them" in text
+
+
+def test_run_directory_page_lists_all_columns() -> None:
+    """Each letter with the bytes of a value."""
+    table = rows(section(RUN_DIRECTORY, "## An entry"))
+    letters = {code_in(row[0])[0] for row in table if len(row) == 2}
+    assert letters == {*columns.KINDS.values(), columns.PICKLES}
+    text = RUN_DIRECTORY.read_text()
+    assert f"| `d` | floats, {columns.WIDTHS['d']} bytes each |" in text
+    assert f"| `q` | integers, {columns.WIDTHS['q']} bytes each |" in text
+    assert f"| `?` | bools, {columns.WIDTHS['?']} byte each |" in text

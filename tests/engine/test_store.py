@@ -13,7 +13,7 @@ from pypool.rundir import names, records
 from pypool.rundir.batch import MAP, BatchReader
 from pypool.rundir.run import RunDirectory
 
-LARGE = names.INLINE_LIMIT
+LARGE = names.OWN_BATCH
 
 
 class Nobody:

@@ -25,6 +25,7 @@ MAILBOXES = {f"elements/TOKEN/0/{name}" for name in ("owner", "inbox", "outbox.1
 OUTPUT = {"elements/TOKEN/0/output.0"}
 LARGE_RESULT = {"elements/TOKEN/0/data.0.1"}
 LARGE = names.INLINE_LIMIT
+LARGE_BATCH = names.OWN_BATCH
 
 
 def left_in(work_dir: Path) -> set[str]:
@@ -95,7 +96,7 @@ def test_all_keeps_batches_that_are_over(make_pool: MakePool, shared_dir: Path) 
     """A large one has a file of its own, which would go when its call is over."""
     pool = make_pool(processes=1, keep="all")
     for _ in range(3):
-        pool.map(tasks.size_of, [bytes(LARGE)])
+        pool.map(tasks.size_of, [bytes(LARGE_BATCH)])
     pool.terminate()
     found = left_in(shared_dir / "work")
     assert found >= {f"batches/{number}" for number in (1, 2, 3)}
@@ -143,10 +144,10 @@ def test_failed_leaves_everything_of_a_lost_task(make_pool: MakePool, shared_dir
 def test_a_lost_task_s_batch_stays(make_pool: MakePool, shared_dir: Path) -> None:
     """Large batches of other calls go as ever."""
     pool = make_pool(processes=1, retries=0)
-    pool.map(tasks.size_of, [bytes(LARGE)])
+    pool.map(tasks.size_of, [bytes(LARGE_BATCH)])
     with pytest.raises(WorkerLostError):
-        pool.map(lambda item: os._exit(len(item) > 0), [bytes(LARGE)])
-    pool.map(tasks.size_of, [bytes(LARGE)])
+        pool.map(lambda item: os._exit(len(item) > 0), [bytes(LARGE_BATCH)])
+    pool.map(tasks.size_of, [bytes(LARGE_BATCH)])
     pool.close()
     pool.join()
     batches = {name for name in left_in(shared_dir / "work") if name.startswith("batches")}
