@@ -14,8 +14,7 @@ __all__ = ["FEW", "Allowance", "Looks", "Pace"]
 
 IDLE_SLEEP = 1.0
 IDLE_LOOKS_PER_SECOND = 16
-IDLE_SHORTEST_SLEEP = 0.02
-"""Who has nothing to do says nothing; the program that has got its results goes on meanwhile."""
+"""Who has nothing to do says nothing but that it is there, or that it leaves."""
 
 EARLY = 0.8
 LATEST_LOOK = 0.02
@@ -170,8 +169,7 @@ class Looks:
             elif busy:
                 self.due = now + min(max(silence / 10, SHORTEST_LOOK), self._longest)
             else:
-                sleep = min(max(silence / 10, IDLE_SHORTEST_SLEEP), self._idle)
-                self.due = with_others(now + sleep, sleep)
+                self.due = with_others(now + self._idle, self._idle)
         elif not busy:
             self.due = now + self._idle
         else:

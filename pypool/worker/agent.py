@@ -50,8 +50,8 @@ EARLY_DEATHS = 5
 """Workers that die in a row without having begun a task: no use in starting another one."""
 
 
-REST_SECONDS = 0.25
-"""So long an agent that holds no share looks at nothing but its inbox."""
+REST_SECONDS = 2.0
+"""So long an agent that holds no share looks at nothing but its inbox, if nothing is due before."""
 
 MOST_TOLD = 1000
 """Of each thing in a beat, which has to fit into one record."""
@@ -365,7 +365,8 @@ class Agent:
             if not enough:
                 mail.looking.look_sooner(now)
             if not self._held:
-                return self._rest(reading, min(due, now + REST_SECONDS), enough)
+                leaves_at = mail.looking.active + self._linger
+                return self._rest(reading, min(due, leaves_at, now + REST_SECONDS), enough)
             due = min(due, mail.looking.due)
         else:
             reading.append(mail.pipes[0])

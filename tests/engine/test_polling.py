@@ -6,7 +6,7 @@ from pypool.engine.dealing import sizes
 from pypool.engine.polling import (
     FEW,
     FEW_LINKS,
-    IDLE_SHORTEST_SLEEP,
+    IDLE_LOOKS_PER_SECOND,
     IDLE_SLEEP,
     LATEST_LOOK,
     OPENS_PER_SECOND,
@@ -71,9 +71,23 @@ def test_a_few_that_have_nothing_more_to_do_are_left_alone() -> None:
     """The program goes on, and the thread that looks would stand in its way."""
     looks = Looks(4, 0.0)
     looks.looked(1.0, found=True, busy=False, awaited=0)
-    assert 1.0 + IDLE_SHORTEST_SLEEP <= looks.due <= 1.0 + 2 * IDLE_SHORTEST_SLEEP
+    assert 1.0 + IDLE_SLEEP <= looks.due <= 1.0 + 2 * IDLE_SLEEP
     looks.dealt(1.001, work=1e-5, is_first=True)
     assert looks.due < 1.002
+
+
+@pytest.mark.parametrize("agents", [4, 16, FEW])
+def test_a_beat_of_an_idle_agent_is_no_reason_to_look_again(agents: int) -> None:
+    """All of them together are looked at so often, whatever they say."""
+    links = [Looks(agents, 0.0) for _ in range(agents)]
+    looks = 0
+    for now in (tick / 100 for tick in range(100, 3100)):
+        for number, link in enumerate(links):
+            if link.due <= now:
+                looks += 1
+                link.looked(now, found=looks % 10 == number % 10, busy=False, awaited=0)
+    assert 30 * min(agents, IDLE_LOOKS_PER_SECOND) / 2.5 < looks
+    assert looks <= agents + 30 * min(agents, IDLE_LOOKS_PER_SECOND)
 
 
 def test_a_few_that_were_asked_are_looked_at_now() -> None:
