@@ -168,10 +168,10 @@ class Player:
 
     def _finish(self, now: float) -> None:
         _, index, share = heappop(self._running)
-        self._looking.active = now
         self._done.append(index)
         self._count(share, 1)
         self._feed(now)
+        self._looking.finished(now, self._slots - len(self._running), self._slots)
 
     def _count(self, share: int, tasks: int) -> None:
         self._left[share] -= tasks

@@ -402,7 +402,8 @@ class Agent:
 
     def _note(self, outcome: Outcome) -> None:
         held = outcome.held
-        self._mail.looking.active = time.monotonic()
+        free = 0 if self._todo else sum(not slot.outstanding for slot in self._slots)
+        self._mail.looking.finished(time.monotonic(), free, len(self._slots))
         self._early_deaths = 0
         if outcome.void_to:
             why = outcome.why()

@@ -99,6 +99,15 @@ class Looking:
         part = silence / 10 if self._few else silence * self._caution
         return min(max(part, self._shortest), self.longest)
 
+    def finished(self, now: float, free: int, slots: int) -> None:
+        """A task is over, and now so many of the slots have nothing to do.
+
+        An agent of many looks for work when its first slot has none, and again when all have none:
+        not anew for each one between, or the end of a list would be hard on a file server.
+        """
+        if self._few or free <= 1 or free == slots:
+            self.active = now
+
     def looked(self, now: float, enough: bool, took: float = 0.0) -> None:
         """It has been looked at, for so many seconds, in which no slot was fed."""
         self.took = took

@@ -63,6 +63,17 @@ def test_many_look_when_they_have_run_dry() -> None:
     assert not looking.has_enough(waiting=True, all_busy=False)
 
 
+@pytest.mark.parametrize(("agents", "renews"), [(FEW, 8), (FEW + 1, 3), (1000, 3)])
+def test_many_do_not_look_anew_for_each_slot_that_runs_dry(agents: int, renews: int) -> None:
+    """But when the first one does, and the last one; and while there is more to do."""
+    looking = Looking(agents, 0.0)
+    count = 0
+    for now, free in enumerate([0, 1, 2, 3, 4, 5, 6, 8], 1):
+        looking.finished(float(now), free, slots=8)
+        count += looking.active == now
+    assert count == renews
+
+
 @pytest.mark.parametrize("agents", [FEW + 1, 1000, 10_000])
 def test_many_that_run_dry_open_few_files(agents: int) -> None:
     """Until each looks as seldom as those that expect nothing; the more, the fewer looks each."""
