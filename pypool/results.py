@@ -277,6 +277,15 @@ class MapResult(AsyncResult[list[T]]):
 # ---- what arrives one by one
 
 
+Arrival = tuple[int, Any]
+"""The index of a task, and what came of it and of those behind it: a list of whether each has
+succeeded, with its value or its exception. Or END with how many there are and what the iterable
+raised; or FAILED with the reason."""
+
+END = -1
+FAILED = -2
+
+
 class Stream:
     """The results of a lazy call, between who feeds it and who consumes it.
 
@@ -293,13 +302,14 @@ class Stream:
     def __init__(self, bound: int, pull: Callable[[], object] | None = None) -> None:
         self._bound: float = bound
         self._pull = pull
-        self._arrivals: SimpleQueue[tuple[int, bool, Any]] = SimpleQueue()
+        self._arrivals: SimpleQueue[Arrival] = SimpleQueue()
         self._pokes: SimpleQueue[None] = SimpleQueue()
         self._begun = 0
         self._refused = 0
         self._arrived = 0
         self._consumed = 0
         self._full = False
+        self._wanted: float = 0
         self._abandoned = False
         self.over = False
 
@@ -307,13 +317,17 @@ class Stream:
 
     def begin_item(self) -> int:
         """One more was taken from the iterable; gives its index."""
-        self._begun += 1
-        return self._begun - 1
+        return self.begin_items(1)
+
+    def begin_items(self, count: int) -> int:
+        """So many more were taken from the iterable; gives the index of the first."""
+        self._begun += count
+        return self._begun - count
 
     def refuse_item(self, index: int, error: BaseException) -> None:
         """The item just taken is no task, for that reason."""
         self._refused += 1
-        self._put(index, False, error)
+        self._put(index, [(False, error)])
 
     def await_room(self, count: int = 1) -> bool:
         """Waits while there is no room for so many items; then until half of them are consumed.
@@ -324,11 +338,15 @@ class Stream:
             self._arrivals = SimpleQueue()  # nobody will take them
         if self._ahead() + count <= self._bound:
             return False
+        self._wanted = min(self._bound / 2, self._bound - count)
         self._full = True
-        while self._ahead() > min(self._bound / 2, self._bound - count) and not self.over:
+        while not (self._has_room() or self.over):
             self._pokes.get()
         self._full = False
         return True
+
+    def _has_room(self) -> bool:
+        return self._bound == inf or self._ahead() <= self._wanted
 
     def _ahead(self) -> int:
         """Items without a result, and results that wait for their consumer."""
@@ -337,30 +355,30 @@ class Stream:
 
     def set_length(self, count: int, error: BaseException | None = None) -> None:
         """There are no more items; maybe because the iterable raised an exception."""
-        self._arrivals.put((END, error is None, (count, error)))
+        self._arrivals.put((END, (count, error)))
 
     # -- for who runs the tasks
 
     def set_item(self, index: int, success: bool, value: Any) -> None:
         """One task is done."""
         self._arrived += 1
-        self._put(index, success, value)
+        self._put(index, [(success, value)])
 
     def set_items(self, first: int, values: list[Any]) -> None:
         """These tasks have returned."""
-        for number, value in enumerate(values, first):
-            self.set_item(number, True, value)
+        self._arrived += len(values)
+        self._put(first, [(True, value) for value in values])
 
-    def _put(self, index: int, success: bool, value: Any) -> None:
+    def _put(self, first: int, outcomes: list[tuple[bool, Any]]) -> None:
         if not self._abandoned:
-            self._arrivals.put((index, success, value))
+            self._arrivals.put((first, outcomes))
         elif self._full:
             self._pokes.put(None)
 
     def fail(self, error: BaseException, quietly: bool = False) -> None:
         """The call as a whole cannot be completed."""
         self.over = True
-        self._arrivals.put((FAILED, False, error.with_traceback(None)))
+        self._arrivals.put((FAILED, error.with_traceback(None)))
         self._pokes.put(None)
 
     def lift(self) -> None:
@@ -370,8 +388,8 @@ class Stream:
 
     # -- for who consumes it
 
-    def take(self, timeout: float | None) -> tuple[int, bool, Any]:
-        """What arrived next.
+    def take(self, timeout: float | None) -> Arrival:
+        """What arrived next: see there.
 
         Raises
         ------
@@ -388,17 +406,13 @@ class Stream:
     def consumed(self) -> None:
         """The consumer has got a result: there is room for another one."""
         self._consumed += 1
-        if self._full:
+        if self._full and self._has_room():
             self._pokes.put(None)
 
     def abandon(self) -> None:
         """Nobody will consume what is to come. All tasks are run nevertheless."""
         self._abandoned = True
         self._pokes.put(None)
-
-
-END = -1
-FAILED = -2
 
 
 class IMapUnorderedIterator(Generic[T]):
@@ -417,6 +431,7 @@ class IMapUnorderedIterator(Generic[T]):
         self._given = 0
         self._count: float = inf
         self._last: BaseException | None = None
+        self._newest: deque[tuple[bool, Any]] = deque()
         weakref.finalize(self, stream.abandon).atexit = False
 
     def __iter__(self) -> Iterator[T]:
@@ -465,22 +480,19 @@ class IMapUnorderedIterator(Generic[T]):
             success, value = found
             return success or self._return_exceptions, value
 
-    def _arrived(self, index: int, success: bool, value: Any) -> None:
-        if index == END:
-            self._count, self._last = value
-        elif index == FAILED:
-            self._count, self._last = 0, value
+    def _arrived(self, first: int, what: Any) -> None:
+        if first == END:
+            self._count, self._last = what
+        elif first == FAILED:
+            self._count, self._last = 0, what
         else:
-            self._keep(index, success, value)
+            self._keep(first, what)
 
-    _newest: tuple[bool, Any] | None = None
-
-    def _keep(self, index: int, success: bool, value: Any) -> None:
-        self._newest = success, value
+    def _keep(self, first: int, outcomes: list[tuple[bool, Any]]) -> None:
+        self._newest = deque(outcomes)
 
     def _ready_result(self) -> tuple[bool, Any] | None:
-        found, self._newest = self._newest, None
-        return found
+        return self._newest.popleft() if self._newest else None
 
 
 class IMapIterator(IMapUnorderedIterator[T]):
@@ -492,8 +504,8 @@ class IMapIterator(IMapUnorderedIterator[T]):
         super().__init__(stream, return_exceptions, holds)
         self._early: dict[int, tuple[bool, Any]] = {}
 
-    def _keep(self, index: int, success: bool, value: Any) -> None:
-        self._early[index] = success, value
+    def _keep(self, first: int, outcomes: list[tuple[bool, Any]]) -> None:
+        self._early.update(enumerate(outcomes, first))
 
     def _ready_result(self) -> tuple[bool, Any] | None:
         return self._early.pop(self._given, None)
