@@ -198,6 +198,7 @@ class BatchReader:
         self._checks = behind_head + (0 if self.are_numbers else _OFFSET * (self._all + 1))
         checks = -(-self.count // _BLOCK) if self.are_numbers else self._all
         self._items = self._checks + _CHECK * checks
+        self._blocks: tuple[int, Numbers] = 0, []
 
     def index_in_call(self, task: int) -> int:
         """Which item of its call a task of the batch is."""
@@ -215,18 +216,22 @@ class BatchReader:
     def numbers(self, first: int, last: int) -> Numbers:
         """The items first, ..., last - 1, if they are numbers."""
         self._check_range(first, last)
-        try:
-            return self._whole_numbers(first, last)
-        except BatchDamaged:
-            self._begin = b""  # it may have arrived meanwhile
-            raise
+        start, known = self._blocks
+        if not start <= first <= last <= start + len(known):
+            start = first // _BLOCK * _BLOCK
+            try:
+                known = self._whole_blocks(first // _BLOCK, -(-last // _BLOCK))
+            except BatchDamaged:
+                self._begin = b""  # it may have arrived meanwhile
+                raise
+            self._blocks = start, known  # a message may be for one task: the next comes from here
+        return known[first - start : last - start]
 
     def _check_range(self, first: int, last: int) -> None:
         if not first <= last <= self.count:
             raise BatchDamaged(f"batch {self.number} has {self.count} items, not {last}")
 
-    def _whole_numbers(self, first: int, last: int) -> Numbers:
-        block, end = first // _BLOCK, -(-last // _BLOCK)
+    def _whole_blocks(self, block: int, end: int) -> Numbers:
         start = block * _BLOCK
         checks = self._table("I", self._checks + _CHECK * block, end - block)
         count = min(end * _BLOCK, self.count) - start
@@ -234,8 +239,7 @@ class BatchReader:
         if _checks_of_blocks(data, block) != checks:
             told = f"the items from {start} on are damaged"
             raise BatchDamaged(f"batch {self.number}: {told}")
-        found: Numbers = load(self._kind, data, count)[first - start : last - start]
-        return found
+        return load(self._kind, data, count)
 
     def common(self, serial: int) -> bytes:
         """A common object, without its large buffers."""

@@ -169,6 +169,8 @@ def test_any_range_of_numbers(file: int, items: list[int], data: st.DataObject) 
     assert reader.are_numbers
     assert reader.count == len(items)
     assert reader.numbers(first, last) == items[first:last]
+    again = data.draw(st.integers(0, len(items)))
+    assert reader.numbers(min(first, again), again) == items[min(first, again) : again]
     assert reader.items(first, last) == [pickle.dumps(each, 5) for each in items[first:last]]
 
 
