@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from typing import Any, overload
 
 KINDS: dict[type, str] = {float: "d", int: "q", bool: "?", type(None): "0"}
-"""By the exact type: the letter of the column, and of its memory's format but for None."""
+"""By the exact type: the letter of the column."""
+
+FORMATS = {"d": "d", "q": "q", "?": "?", "0": "?"}
+"""The format of its memory; that of None says only how many there are."""
 
 PICKLES = "p"
 """The letter of what is no column: each value has a pickle of its own."""
@@ -25,15 +28,23 @@ PICKLES = "p"
 NUMBER_BYTES = 8
 """Of each float or integer."""
 
-WIDTHS = {"d": NUMBER_BYTES, "q": NUMBER_BYTES, "?": 1, "0": 0}
+WIDTHS = {"d": NUMBER_BYTES, "q": NUMBER_BYTES, "?": 1, "0": 1}
 """Bytes of each value."""
 
 
 def load(kind: str, data: bytes, count: int) -> list[Any]:
-    """The values of a column."""
-    if not WIDTHS[kind]:
+    """The values of a column.
+
+    Raises
+    ------
+    ValueError
+        If they are not so many, or there is no such kind.
+    """
+    if kind not in WIDTHS or len(data) != count * WIDTHS[kind]:
+        raise ValueError(f"{len(data)} bytes are no {count} values of kind {kind!r}")
+    if kind == KINDS[type(None)]:
         return [None] * count
-    return memoryview(data).cast(kind).tolist()  # type: ignore[call-overload,no-any-return]
+    return memoryview(data).cast(FORMATS[kind]).tolist()  # type: ignore[call-overload,no-any-return]
 
 
 class Column(Sequence[bytes]):

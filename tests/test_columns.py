@@ -63,9 +63,19 @@ def test_what_is_given_may_change() -> None:
     assert pickle.loads(column[0]) == 1
 
 
-@pytest.mark.parametrize(("values", "data"), [([True, False], b"\1\0"), ([None] * 3, b"")])
+@pytest.mark.parametrize(("values", "data"), [([True, False], b"\1\0"), ([None] * 3, bytes(3))])
 def test_other_columns(values: list[Any], data: bytes) -> None:
     """Results may be those."""
     kind = KINDS[type(values[0])]
     assert load(kind, data, len(values)) == values
     assert len(data) == WIDTHS[kind] * len(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "count"),
+    [("d", b"", 1), ("d", bytes(9), 1), ("q", bytes(8), 2), ("0", b"", 1 << 32), ("z", b"", 0)],
+)
+def test_what_is_no_column_of_so_many(kind: str, data: bytes, count: int) -> None:
+    """A count that lies takes no memory."""
+    with pytest.raises(ValueError, match="values of kind"):
+        load(kind, data, count)

@@ -33,7 +33,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from zlib import crc32
 
-from pypool.columns import NUMBER_BYTES, PICKLES, Column, load
+from pypool.columns import NUMBER_BYTES, PICKLES, WIDTHS, Column, load
 from pypool.packing import Packed, Shelf
 from pypool.rundir import records
 
@@ -181,7 +181,9 @@ class BatchReader:
         self.call, kind, self.count, self.digest, parts, shared = META.unpack_from(head)
         serials = META.size + PART.size * parts
         seed = serials + SERIAL.size * shared
-        if not parts or seed > len(head):
+        self._kind = kind.decode("latin1")
+        self.are_numbers = WIDTHS.get(self._kind) == NUMBER_BYTES
+        if not parts or seed > len(head) or not (self.are_numbers or self._kind == PICKLES):
             raise BatchDamaged(f"batch {number}: its head is damaged")
         self._parts = list(PART.iter_unpack(head[META.size : serials]))
         told = [serial for (serial,) in SERIAL.iter_unpack(head[serials:seed])]
@@ -191,8 +193,6 @@ class BatchReader:
         self.fd = self._fd = fd
         self.start = offset
         self._all = self.count + shared
-        self._kind = kind.decode()
-        self.are_numbers = self._kind != PICKLES
         behind_head = offset + records.HEADER_SIZE + len(head)
         self._offsets = behind_head
         self._checks = behind_head + (0 if self.are_numbers else _OFFSET * (self._all + 1))

@@ -163,6 +163,8 @@ class Entry:
         self.output = (first, size)
         self.head = data[position : position + ENTRY_SIZE]
         self.body = data[position + ENTRY_SIZE : position + ENTRY_SIZE + length]
+        if self.count > max(1, len(self.body)):
+            raise ValueError(f"{len(self.body)} bytes are no {self.count} values")
         self.elsewhere = _ELSEWHERE.unpack(self.body) if place == _DATA_FILE else None
 
     def parts(self) -> Iterator[Entry]:

@@ -13,7 +13,7 @@ The number is written last, in one piece: what it counts is there.
 
 from __future__ import annotations
 
-from pypool.columns import KINDS, NUMBER_BYTES, PICKLES, WIDTHS
+from pypool.columns import FORMATS, KINDS, NUMBER_BYTES, PICKLES, WIDTHS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class LaidBy:
         It says False if there is no room, or if a value is not of that type or too large for it.
         """
         (kept,) = (each for each, letter in KINDS.items() if letter == kind)
-        column = self._data.cast(kind if WIDTHS[kind] else "?")  # type: ignore[call-overload]
+        column = self._data.cast(FORMATS[kind])  # type: ignore[call-overload]
         counted = self._words[_COUNT : _COUNT + 1]
         count = 0
 

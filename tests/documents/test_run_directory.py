@@ -121,4 +121,5 @@ def test_run_directory_page_lists_all_columns() -> None:
     text = RUN_DIRECTORY.read_text()
     assert f"| `d` | floats, {columns.WIDTHS['d']} bytes each |" in text
     assert f"| `q` | integers, {columns.WIDTHS['q']} bytes each |" in text
+    assert f"| `0` | None, {columns.WIDTHS['0']} byte each |" in text
     assert f"| `?` | bools, {columns.WIDTHS['?']} byte each |" in text

@@ -20,7 +20,7 @@ COLUMNS = {
     "floats": (b"d" + struct.pack("3d", 0.5, -0.0, 1e300), [0.5, -0.0, 1e300]),
     "integers": (b"q" + struct.pack("3q", 1, -2, 2**62), [1, -2, 2**62]),
     "bools": (b"?\1\0\1", [True, False, True]),
-    "nothing": (b"0", [None, None, None]),
+    "nothing": (b"0\0\0\0", [None, None, None]),
 }
 
 

@@ -18,7 +18,7 @@ from pypool.packing import PackingDamaged
 from pypool.rundir import batch, names, records
 from pypool.rundir.batch import BatchDamaged, BatchReader
 from pypool.rundir.mailbox import READ_LIMIT, FileReader, OutboxReader
-from pypool.rundir.messages import VALUE, Entry, pack_entry
+from pypool.rundir.messages import VALUE, VALUES, Entry, pack_entry
 from pypool.rundir.run import INFO_LIMIT, RunDirectory
 from pypool.worker.borrowed import Borrowed
 from pypool.worker.objects import Objects
@@ -177,9 +177,11 @@ def test_a_table_of_items_that_lies(run: RunDirectory, end: int) -> None:
     [
         b"",
         b"\x00" * 5,
-        batch.META.pack(0, 1, bytes(32), (1 << 32) - 1, 0),
-        batch.META.pack(0, 1, bytes(32), 1, (1 << 32) - 1),
-        batch.META.pack(0, (1 << 32) - 1, bytes(32), 0, 0),
+        batch.META.pack(0, b"p", 1, bytes(32), (1 << 32) - 1, 0),
+        batch.META.pack(0, b"p", 1, bytes(32), 1, (1 << 32) - 1),
+        batch.META.pack(0, b"p", (1 << 32) - 1, bytes(32), 0, 0),
+        batch.META.pack(0, b"z", 1, bytes(32), 1, 0) + bytes(12),
+        batch.META.pack(0, b"\xff", 1, bytes(32), 1, 0) + bytes(12),
     ],
 )
 def test_a_head_of_a_batch_that_lies(run: RunDirectory, meta: bytes) -> None:
@@ -187,6 +189,25 @@ def test_a_head_of_a_batch_that_lies(run: RunDirectory, meta: bytes) -> None:
     run.write(names.batches(1), [records.frame(run.mark, records.BATCH, meta, key=1), bytes(100)])
     with opened(run, names.batches(1)) as fd, little_memory(), pytest.raises(BatchDamaged):
         BatchReader(fd, run.mark, 1, 0)
+
+
+@against("Numbers that ask for too much")
+def test_a_batch_of_very_many_numbers(run: RunDirectory) -> None:
+    """Its file ends before."""
+    meta = batch.META.pack(0, b"q", (1 << 32) - 1, bytes(32), 1, 0) + bytes(12)
+    run.write(names.batches(1), [records.frame(run.mark, records.BATCH, meta, key=1), bytes(100)])
+    with opened(run, names.batches(1)) as fd, little_memory(), pytest.raises(BatchDamaged):
+        BatchReader(fd, run.mark, 1, 0).numbers(0, (1 << 32) - 1)
+
+
+@against("Numbers that ask for too much")
+@pytest.mark.parametrize("outcome", [VALUE, VALUES])
+@pytest.mark.parametrize("body", [b"", b"0", b"d" + bytes(8), b"p"])
+def test_an_entry_that_says_to_tell_of_many_tasks(outcome: int, body: bytes) -> None:
+    """It cannot have so many values."""
+    entry = pack_entry(0, 1, outcome, 0, 0.0, 0.0, 0, (0, 0), body, count=(1 << 32) - 1)
+    with little_memory(), pytest.raises(ValueError, match="are no 4294967295 values"):
+        Entry(entry)
 
 
 @against("Numbers that ask for too much")
