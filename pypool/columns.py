@@ -1,8 +1,9 @@
 """Columns: values of one simple type, each at its place, without a pickle of its own.
 
 Items and results are often numbers. To pickle one and load it again costs more than most
-arithmetic with it; a column of them is copied as a whole. Only what is exactly of such a type
-comes into a column, so that it leaves it as what it was. Used by the driver and by workers.
+arithmetic with it; a column of them is copied as a whole, in the byte order of the machine. Only
+what is exactly of such a type comes into a column, so that it leaves it as what it was. Used by
+the driver and by workers.
 """
 
 from __future__ import annotations
@@ -16,23 +17,51 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from typing import Any, overload
 
-KINDS: dict[type, str] = {float: "d", int: "q", bool: "?", type(None): "0"}
-"""By the exact type: the letter of the column."""
+NUMBER_BYTES = 8
+"""Of each float or integer."""
 
-FORMATS = {"d": "d", "q": "q", "?": "?", "0": "?"}
-"""The format of its memory; that of None says only how many there are."""
+
+class Kind:
+    """What a column can be of.
+
+    Attributes
+    ----------
+    type : type
+        Exactly.
+    form : str
+        The format of its memory; that of None says only how many there are.
+    width : int
+        Bytes of each value.
+    """
+
+    __slots__ = ("form", "type", "width")
+
+    def __init__(self, type: type, form: str, width: int) -> None:
+        self.type = type
+        self.form = form
+        self.width = width
+
+
+KINDS = {
+    "d": Kind(float, "d", NUMBER_BYTES),
+    "q": Kind(int, "q", NUMBER_BYTES),
+    "?": Kind(bool, "?", 1),
+    "0": Kind(type(None), "?", 1),
+}
+"""By the letter that stands for it."""
+
+LETTERS = {kind.type: letter for letter, kind in KINDS.items()}
 
 PICKLES = "p"
 """The letter of what is no column: each value has a pickle of its own."""
 
-NUMBER_BYTES = 8
-"""Of each float or integer."""
 
-WIDTHS = {"d": NUMBER_BYTES, "q": NUMBER_BYTES, "?": 1, "0": 1}
-"""Bytes of each value."""
+def are_numbers(letter: str) -> bool:
+    """Whether it is a kind that items may be of."""
+    return letter in KINDS and KINDS[letter].width == NUMBER_BYTES
 
 
-def load(kind: str, data: bytes, count: int) -> list[Any]:
+def load(letter: str, data: bytes, count: int) -> list[Any]:
     """The values of a column.
 
     Raises
@@ -40,15 +69,16 @@ def load(kind: str, data: bytes, count: int) -> list[Any]:
     ValueError
         If they are not so many, or there is no such kind.
     """
-    if kind not in WIDTHS or len(data) != count * WIDTHS[kind]:
-        raise ValueError(f"{len(data)} bytes are no {count} values of kind {kind!r}")
-    if kind == KINDS[type(None)]:
+    kind = KINDS.get(letter)
+    if kind is None or len(data) != count * kind.width:
+        raise ValueError(f"{len(data)} bytes are no {count} values of kind {letter!r}")
+    if kind.type is type(None):
         return [None] * count
-    return memoryview(data).cast(FORMATS[kind]).tolist()  # type: ignore[call-overload,no-any-return]
+    return memoryview(data).cast(kind.form).tolist()  # type: ignore[call-overload,no-any-return]
 
 
-class Column(Sequence[bytes]):
-    """Items that are numbers. As a sequence they are what all other items are: pickles.
+class PackedNumbers(Sequence[bytes]):
+    """Items that are numbers, packed: as a sequence they are what other items are, pickles.
 
     Attributes
     ----------
@@ -61,16 +91,17 @@ class Column(Sequence[bytes]):
         self.kind = numbers.typecode
 
     @classmethod
-    def of(cls, items: Collection[Any]) -> Column | None:
-        """The items, if they can be a column: all of them floats, or integers of 64 bits."""
+    def of(cls, items: Collection[Any]) -> PackedNumbers | None:
+        """The items, if all of them are floats, or integers of 64 bits."""
         from array import array
 
-        types = set(map(type, items))
-        kind = KINDS.get(types.pop(), "") if len(types) == 1 else ""
-        if not kind or WIDTHS[kind] != NUMBER_BYTES:
+        taken = list(items)  # as it iterates, and as it is now
+        types = set(map(type, taken))
+        letter = LETTERS.get(types.pop(), "") if len(types) == 1 else ""
+        if not are_numbers(letter):
             return None
         try:
-            return cls(array(kind, items))
+            return cls(array(letter, taken))
         except OverflowError:
             return None
 
@@ -83,11 +114,11 @@ class Column(Sequence[bytes]):
         def __getitem__(self, index: int) -> bytes: ...
 
         @overload
-        def __getitem__(self, index: slice) -> Column: ...
+        def __getitem__(self, index: slice) -> PackedNumbers: ...
 
-    def __getitem__(self, index: int | slice) -> bytes | Column:
+    def __getitem__(self, index: int | slice) -> bytes | PackedNumbers:
         if isinstance(index, slice):
-            return Column(self._numbers[index])
+            return PackedNumbers(self._numbers[index])
         return pickle.dumps(self._numbers[index], 5)
 
     def __iter__(self) -> Iterator[bytes]:

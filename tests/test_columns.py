@@ -2,13 +2,14 @@
 
 import pickle
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pypool.columns import KINDS, WIDTHS, Column, load
+from pypool.columns import KINDS, LETTERS, PackedNumbers, load
 
 LARGEST = 2**63 - 1
 
@@ -20,7 +21,7 @@ class OwnNumber(int):
 @given(st.lists(st.integers(-LARGEST - 1, LARGEST), min_size=1) | st.lists(st.floats(), min_size=1))
 def test_numbers_come_back(numbers: list[Any]) -> None:
     """As a column of the file, and as what all other items are. Not even a NaN is another one."""
-    column = Column.of(numbers)
+    column = PackedNumbers.of(numbers)
     assert column is not None
     found = load(column.kind, column.tobytes(), len(column))
     assert list(map(same, found)) == list(map(same, numbers))
@@ -51,13 +52,25 @@ def same(number: float) -> tuple[type, bytes | int]:
 )
 def test_what_is_no_column(items: list[Any]) -> None:
     """What would come out as something else, or is not worth it."""
-    assert Column.of(items) is None
+    assert PackedNumbers.of(items) is None
+
+
+def test_a_list_that_iterates_otherwise_is_what_it_yields() -> None:
+    """As for whoever else goes through it."""
+
+    class Doubled(list[float]):
+        def __iter__(self) -> Iterator[float]:
+            return (2 * number for number in super().__iter__())
+
+    column = PackedNumbers.of(Doubled([1.0, 2.0]))
+    assert column is not None
+    assert [pickle.loads(each) for each in column] == [2.0, 4.0]
 
 
 def test_what_is_given_may_change() -> None:
     """The numbers are those of the moment."""
     numbers = [1, 2, 3]
-    column = Column.of(numbers)
+    column = PackedNumbers.of(numbers)
     numbers[0] = 9
     assert column is not None
     assert pickle.loads(column[0]) == 1
@@ -66,9 +79,9 @@ def test_what_is_given_may_change() -> None:
 @pytest.mark.parametrize(("values", "data"), [([True, False], b"\1\0"), ([None] * 3, bytes(3))])
 def test_other_columns(values: list[Any], data: bytes) -> None:
     """Results may be those."""
-    kind = KINDS[type(values[0])]
+    kind = LETTERS[type(values[0])]
     assert load(kind, data, len(values)) == values
-    assert len(data) == WIDTHS[kind] * len(values)
+    assert len(data) == KINDS[kind].width * len(values)
 
 
 @pytest.mark.parametrize(

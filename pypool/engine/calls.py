@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pypool.columns import Column
+from pypool.columns import PackedNumbers
 from pypool.errors import PoolError
 from pypool.packing import Packed
 from pypool.printable import printable
@@ -129,7 +129,9 @@ class Portion:
     @property
     def size(self) -> int:
         """Bytes of its items."""
-        return self.items.size if isinstance(self.items, Column) else sum(map(len, self.items))
+        if isinstance(self.items, PackedNumbers):
+            return self.items.size
+        return sum(map(len, self.items))
 
 
 class Part(NamedTuple):

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pypool import pickling
-from pypool.columns import Column
+from pypool.columns import PackedNumbers
 from pypool.engine.calls import Call, Portion
 from pypool.engine.dispatcher import Dispatcher
 from pypool.items import ItemPickler
@@ -100,9 +100,9 @@ class Feed:
     def _send_items(self, chunk: list[Any]) -> bool:
         """The items that can be pickled; of the others the caller is told."""
         self._chunk_bytes = 0
-        if (column := Column.of(chunk)) is not None:
+        if (numbers := PackedNumbers.of(chunk)) is not None:
             self._stream.begin_items(len(chunk))
-            return self._send(column, self._call.digests(chunk))
+            return self._send(numbers, self._call.digests(chunk))
         ready: list[bytes | Packed] = []
         common: dict[int, Common] = {}
         digests: list[bytes] = []

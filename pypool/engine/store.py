@@ -42,7 +42,7 @@ class Store:
         self._chunks: dict[int, int] = {}
         self._file = 0
         self._shared_file = 0
-        self._shared_size = names.PART_LIMIT
+        self._shared_size = names.BATCHES_LIMIT
         self._users: Counter[int] = Counter()
 
     def adopt(self, number: int, place: Place, chunk: int, digest: bytes) -> None:
@@ -153,7 +153,7 @@ class Store:
 
     def _room_for(self, size: int) -> tuple[int, int]:
         """File and offset for a small batch."""
-        if self._shared_size + size > names.PART_LIMIT:
+        if self._shared_size + size > names.BATCHES_LIMIT:
             old = self._shared_file
             self._shared_file = self._next_file()
             self._shared_size = 0

@@ -33,7 +33,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from zlib import crc32
 
-from pypool.columns import NUMBER_BYTES, PICKLES, WIDTHS, Column, load
+from pypool.columns import NUMBER_BYTES, PICKLES, PackedNumbers, are_numbers, load
 from pypool.packing import Packed, Shelf
 from pypool.rundir import records
 
@@ -102,7 +102,7 @@ def encode(
     digest : bytes
         SHA-256 of the pickled function.
     items : sequence of bytes or Packed
-        The tasks'; maybe a Column, which has nothing in common with others.
+        The tasks'; maybe PackedNumbers, which have nothing in common.
     parts : iterable of tuple of int
         From which task on, in ascending order from 0, they have which indexes in their call.
     seed : bytes
@@ -112,11 +112,11 @@ def encode(
     """
     shared = common or {}
     told = [PART.pack(*part) for part in parts]
-    kind = items.kind if isinstance(items, Column) else PICKLES
+    kind = items.kind if isinstance(items, PackedNumbers) else PICKLES
     meta = META.pack(call, kind.encode(), len(items), digest, len(told), len(shared))
     meta += b"".join([*told, *map(SERIAL.pack, shared), seed])
     head = records.frame(mark, records.BATCH, meta, key=number)
-    if isinstance(items, Column):
+    if isinstance(items, PackedNumbers):
         numbers = items.tobytes()
         return [head, _checks_of_blocks(numbers, 0).tobytes(), numbers]
     whole = [*items, *shared.values()] if shared else items
@@ -182,7 +182,7 @@ class BatchReader:
         serials = META.size + PART.size * parts
         seed = serials + SERIAL.size * shared
         self._kind = kind.decode("latin1")
-        self.are_numbers = WIDTHS.get(self._kind) == NUMBER_BYTES
+        self.are_numbers = are_numbers(self._kind)
         if not parts or seed > len(head) or not (self.are_numbers or self._kind == PICKLES):
             raise BatchDamaged(f"batch {number}: its head is damaged")
         self._parts = list(PART.iter_unpack(head[META.size : serials]))

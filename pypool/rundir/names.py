@@ -3,7 +3,7 @@
 Names are relative to the run directory. Nothing else in the package spells one out.
 """
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout and of the records; another one is refused."""
 
 RUN_INFO = "run.json"
@@ -17,7 +17,11 @@ ELEMENTS = "elements"
 SCHEDULER = "scheduler"
 
 PART_LIMIT = 64 << 20
-"""Bytes after which an outbox, a data file or a file of small batches goes on in a next part."""
+"""Bytes after which an outbox or a data file goes on in a next part."""
+
+BATCHES_LIMIT = 8 << 20
+"""Bytes after which small batches go on in another file. It goes when all in it are over: a task
+that takes long, or is lost, keeps no more than that of other calls."""
 
 NO_DISK = b"\nno disk\n"
 DISK_AGAIN = b"\ndisk again\n"

@@ -11,7 +11,7 @@ import struct
 from io import BytesIO
 from itertools import accumulate, pairwise
 
-from pypool.columns import PICKLES, WIDTHS, load
+from pypool.columns import KINDS, PICKLES, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def without(body: bytes, count: int, tasks: int) -> bytes:
     """The same without the first `tasks` of them."""
     kind = _kind(body)
     if kind != PICKLES:
-        return body[:1] + body[1 + WIDTHS[kind] * tasks :]
+        return body[:1] + body[1 + KINDS[kind].width * tasks :]
     place = 1 + _SIZE.size * count
     gone = sum(_sizes(body, tasks))
     return body[:1] + body[1 + _SIZE.size * tasks : place] + body[place + gone :]

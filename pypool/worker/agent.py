@@ -402,8 +402,9 @@ class Agent:
 
     def _note(self, outcome: Outcome) -> None:
         held = outcome.held
-        free = 0 if self._todo else sum(not slot.outstanding for slot in self._slots)
-        self._mail.looking.finished(time.monotonic(), free, len(self._slots))
+        ready = [slot for slot in self._slots if slot.pid and slot.ready]
+        free = 0 if self._todo else sum(not slot.outstanding for slot in ready)
+        self._mail.looking.finished(time.monotonic(), free, len(ready))
         self._early_deaths = 0
         if outcome.void_to:
             why = outcome.why()

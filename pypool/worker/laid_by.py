@@ -13,7 +13,7 @@ The number is written last, in one piece: what it counts is there.
 
 from __future__ import annotations
 
-from pypool.columns import FORMATS, KINDS, NUMBER_BYTES, PICKLES, WIDTHS
+from pypool.columns import KINDS, NUMBER_BYTES, PICKLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class LaidBy:
 
         It says False if there is no room, or if a value is not of that type or too large for it.
         """
-        (kept,) = (each for each, letter in KINDS.items() if letter == kind)
-        column = self._data.cast(FORMATS[kind])  # type: ignore[call-overload]
+        kept = KINDS[kind].type
+        column = self._data.cast(KINDS[kind].form)  # type: ignore[call-overload]
         counted = self._words[_COUNT : _COUNT + 1]
         count = 0
 
@@ -114,11 +114,12 @@ class LaidBy:
 
     def body(self, count: int) -> bytes:
         """The body of an entry with the first `count` values; see `rundir.values`."""
-        kind = chr(self._words[_KIND])
-        if kind != PICKLES:
-            return kind.encode() + bytes(self._data[: WIDTHS.get(kind, 0) * count])
+        letter = chr(self._words[_KIND])
+        kind = KINDS.get(letter)
+        if kind is not None:
+            return letter.encode() + bytes(self._data[: kind.width * count])
         sizes = self._words[_SIZES : _SIZES + count]
-        return kind.encode() + sizes.tobytes() + bytes(self._data[: sum(sizes)])
+        return letter.encode() + sizes.tobytes() + bytes(self._data[: sum(sizes)])
 
     # -- the agent's side
 

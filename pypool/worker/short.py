@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from pypool import task
-from pypool.columns import KINDS, PICKLES
+from pypool.columns import LETTERS, PICKLES
 from pypool.packing import OutOfBand
 from pypool.rundir.batch import APPLY, MAP, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
@@ -95,10 +95,10 @@ class ShortTasks:
                 try:
                     value = call(item)
                 except BaseException as error:
-                    answer = self._instead(batch, share, index, item, error, are_numbers)
-                is_laid_by = answer is None and add(value)
+                    answer = self._not_returned(batch, share, index, item, error, are_numbers)
                 if self._forked:
-                    self._end_child()
+                    self._end_child()  # before it writes into memory that it shares with us
+                is_laid_by = answer is None and add(value)
                 now = clock()
                 if is_laid_by and now - start <= TOGETHER_SECONDS:
                     continue
@@ -106,9 +106,11 @@ class ShortTasks:
                 if is_laid_by:
                     add = self._begin(share, index + 1, kind)
                 else:
-                    kind, add = self._other(share, index, kind, value, answer, begun, now - start)
+                    kind, add = self._begin_anew(
+                        share, index, kind, value, answer, begun, now - start
+                    )
                 begun, start = time.time(), clock()
-        except BaseException:  # files cannot be read; those before it are done
+        except BaseException:  # files cannot be read, as a rule; the tasks before it are done
             task.begin(before)
             self._send_laid_by(begun, now - start)
             raise
@@ -123,10 +125,10 @@ class ShortTasks:
         laid_by = self._page.laid_by
         laid_by.begin(share.batch, index, share.attempt, kind or PICKLES)
         if not kind:
-            return _decline
+            return _take_nothing
         return self._add_pickled if kind == PICKLES else laid_by.column(kind)
 
-    def _other(
+    def _begin_anew(
         self,
         share: Share,
         index: int,
@@ -136,16 +138,17 @@ class ShortTasks:
         begun: float,
         seconds: float,
     ) -> tuple[str, Callable[[Any], bool]]:
-        """What came of a task and does not go with what was laid by: it begins anew, or goes alone.
+        """What came of a task and does not go with what was laid by, once that has been sent.
 
-        Gives the kind of values that are laid by from now on, and what does that.
+        Others may go with it, or it is answered alone. Gives the kind of values that are laid by
+        from now on, and what does that.
         """
         if answer is None:
-            for each in _kinds(kind, value):
+            for each in _kinds(kind, value) if kind != PICKLES else ():
                 add = self._begin(share, index, each)
                 if add(value):
                     return each, add
-            answer = self._refused
+            answer, self._refused = self._refused, (VALUE, b"")
         outcome, body = answer
         if outcome == VALUE and type(body) is bytes:
             add = self._begin(share, index, PICKLES)
@@ -179,7 +182,7 @@ class ShortTasks:
         if os.getpid() != self._pid:
             os._exit(0)
 
-    def _instead(
+    def _not_returned(
         self,
         batch: BatchReader,
         share: Share,
@@ -189,7 +192,7 @@ class ShortTasks:
         are_numbers: bool,
     ) -> tuple[int, bytes | Packed]:
         """What came of a task that has raised, or whose item is no plain pickle."""
-        if task.LOADING[0]:
+        if task.LOADING[0] and not are_numbers:
             task.LOADING[0] = False
             return self._call(batch, share, index, item)
         traceback = error.__traceback__
@@ -228,9 +231,9 @@ def _loading(call: int, function: Callable[..., Any]) -> Callable[[bytes], Any]:
 
 def _kinds(kind: str, value: Any) -> tuple[str, ...]:
     """What the value may be laid by as, if what was laid by so far is of that kind."""
-    its_own = KINDS.get(type(value), PICKLES)
+    its_own = LETTERS.get(type(value), PICKLES)
     return (PICKLES,) if kind not in ("", its_own) or its_own == PICKLES else (its_own, PICKLES)
 
 
-def _decline(_: Any) -> bool:
+def _take_nothing(_: Any) -> bool:
     return False

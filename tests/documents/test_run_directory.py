@@ -108,8 +108,10 @@ def test_run_directory_page_tells_the_sizes() -> None:
     parts = f"{records.HEADER_SIZE} + {batch.META.size}, {batch.PART.size} for each part"
     assert parts in text
     assert f"{names.INLINE_LIMIT >> 10} KiB" in text
+    assert f"version of this layout, {names.FORMAT};" in text
     assert f"{names.PART_LIMIT >> 20} MiB" in text
-    assert f"those below {names.OWN_BATCH >> 20} MiB" in text
+    assert f"those\nbelow {names.OWN_BATCH >> 20} MiB" in text
+    assert f"in another file after {names.BATCHES_LIMIT >> 20} MiB" in text
     assert f"each block of {batch._BLOCK} of them" in text
 
 
@@ -117,9 +119,9 @@ def test_run_directory_page_lists_all_columns() -> None:
     """Each letter with the bytes of a value."""
     table = rows(section(RUN_DIRECTORY, "## An entry"))
     letters = {code_in(row[0])[0] for row in table if len(row) == 2}
-    assert letters == {*columns.KINDS.values(), columns.PICKLES}
+    assert letters == {*columns.KINDS, columns.PICKLES}
     text = RUN_DIRECTORY.read_text()
-    assert f"| `d` | floats, {columns.WIDTHS['d']} bytes each |" in text
-    assert f"| `q` | integers, {columns.WIDTHS['q']} bytes each |" in text
-    assert f"| `0` | None, {columns.WIDTHS['0']} byte each |" in text
-    assert f"| `?` | bools, {columns.WIDTHS['?']} byte each |" in text
+    assert f"| `d` | floats, {columns.KINDS['d'].width} bytes each |" in text
+    assert f"| `q` | integers, {columns.KINDS['q'].width} bytes each |" in text
+    assert f"| `0` | None, {columns.KINDS['0'].width} byte each |" in text
+    assert f"| `?` | bools, {columns.KINDS['?'].width} byte each |" in text

@@ -145,7 +145,7 @@ def test_a_full_shared_file_goes_when_nobody_needs_it(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches go on in a next file; the one before stays for the last batch in it."""
-    monkeypatch.setattr(names, "PART_LIMIT", 10_000)
+    monkeypatch.setattr(names, "BATCHES_LIMIT", 10_000)
     for number in range(1, 13):
         shelf.add(number, [b"x" * 2000])
     assert len(shelf.names_in(names.BATCHES)) == 3
@@ -170,7 +170,7 @@ def test_the_number_of_files_does_not_grow_with_the_calls(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three thousand calls, some of them large, each with two others open."""
-    monkeypatch.setattr(names, "PART_LIMIT", 100_000)
+    monkeypatch.setattr(names, "BATCHES_LIMIT", 100_000)
     most = 0
     for number in range(1, 3001):
         size = LARGE if number % 50 == 0 else 500

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pypool.columns import Column
+from pypool.columns import PackedNumbers
 from pypool.rundir import batch, records
 from pypool.rundir.batch import BatchDamaged, BatchReader
 
@@ -153,7 +153,7 @@ numbers = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=300)
 
 
 def encoded_numbers(items: list[int], call: int = batch.MAP) -> bytes:
-    column = Column.of(items)
+    column = PackedNumbers.of(items)
     assert column is not None
     return b"".join(batch.encode(MARK, 1, call, DIGEST, column))
 

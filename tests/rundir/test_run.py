@@ -152,7 +152,7 @@ def test_another_format(run: RunDirectory) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"1", b"{}", b"\xff\xfe", b'{"format": 1}', b'{"format": 1, "nonce": "x"}'],
+    [b"", b"{", b"[]", b"1", b"{}", b"\xff\xfe", b'{"format": 2}', b'{"format": 2, "nonce": "x"}'],
 )
 def test_damaged_information(run: RunDirectory, content: bytes) -> None:
     """Information about the run that makes no sense is told as such."""
@@ -165,7 +165,7 @@ def test_damaged_information(run: RunDirectory, content: bytes) -> None:
 def test_refusal_closes(run: RunDirectory) -> None:
     """A refused run leaves no descriptor open."""
     before = descriptors()
-    for content in (b"", b'{"format": 1}', b'{"format": 2}'):
+    for content in (b"", b'{"format": 1}', b'{"format": 2}', b'{"format": 3}'):
         run.write(names.RUN_INFO, [content.ljust(len(run.read(names.RUN_INFO)))])
         with pytest.raises(RunDirectoryError):
             RunDirectory.open(run.path)

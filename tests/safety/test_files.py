@@ -84,7 +84,7 @@ def test_the_planted_pickle_works(tmp_path: Path) -> None:
 def test_a_run_of_another_user_is_refused(shared_home: Path, foreign: Foreign) -> None:
     """Whatever its modes, by driver and agent, before anything in it is read."""
     path = foreign("directory", shared_home / "run")
-    (path / "run.json").write_text('{"format": 1, "nonce": "0011223344"}')
+    (path / "run.json").write_text('{"format": 2, "nonce": "0011223344"}')
     (path / "elements").mkdir()
     with pytest.raises(RunDirectoryError, match="belongs to user"):
         RunDirectory.open(str(path))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pypool.columns import KINDS, PICKLES
+from pypool.columns import LETTERS, PICKLES
 from pypool.rundir import values
 from pypool.worker import laid_by
 from pypool.worker.laid_by import DATA_BYTES, MOST, MOST_IN_COLUMN, LaidBy
@@ -34,7 +34,7 @@ def test_what_is_laid_by_can_be_taken(both: tuple[LaidBy, LaidBy]) -> None:
 @pytest.mark.parametrize("told", [[0.5, -1.0], [1, -(2**63)], [True, False], [None, None]])
 def test_a_column_can_be_taken(both: tuple[LaidBy, LaidBy], told: list[Any]) -> None:
     worker, agent = both
-    kind = KINDS[type(told[0])]
+    kind = LETTERS[type(told[0])]
     worker.begin(7, 100, 2, kind)
     add = worker.column(kind)
     for value in told:

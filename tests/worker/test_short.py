@@ -1,18 +1,22 @@
 """The loop of short tasks: what is laid by is sent, whatever comes behind it."""
 
+import gc
 import os
 import pickle
+import weakref
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
+from pypool import task
 from pypool.pickling import loads_error
 from pypool.rundir import values
 from pypool.rundir.batch import APPLY, MAP, STARMAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
 from pypool.task import current_task
-from pypool.worker.laid_by import MOST_IN_COLUMN
+from pypool.worker.laid_by import DATA_BYTES, MOST_IN_COLUMN
 from pypool.worker.page import Page
 from pypool.worker.short import ShortTasks
 
@@ -111,6 +115,78 @@ def test_values_of_two_kinds_do_not_go_each_by_itself() -> None:
     assert told.values == {10 + item: item for item in range(20)}
     assert told.sent[0] == (10, 1)
     assert len(told.sent) < 10
+
+
+class Sealed:
+    """Can be pickled once."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.pickled = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.pickled += 1
+        return bytes, (self.content,)
+
+
+@pytest.mark.parametrize("size", [10, 5000, DATA_BYTES + 1])
+def test_values_are_pickled_once(size: int) -> None:
+    """Whether there is room for them or not."""
+    told = Told()
+    values = [Sealed(bytes(size)) for _ in range(20)]
+    told.run(values.__getitem__, [*range(20)])
+    assert {each.pickled for each in values} == {1}
+    assert len(told.values) + len(told.alone) == 20
+
+
+def test_what_was_answered_alone_is_not_kept() -> None:
+    """A large value is the caller's business from then on."""
+    told = Told()
+    large = np.zeros(1 << 20)
+    kept = weakref.ref(large)
+    values = [large]
+    told.run(lambda _: values.pop(), [0])
+    del large
+    gc.collect()
+    assert told.alone == [(10, VALUE)]
+    assert kept() is None
+
+
+def test_a_child_that_returns_lays_nothing_by() -> None:
+    """It shares the memory: it ends before it touches that."""
+    told = Told()
+    parent = os.getpid()
+    started = []
+
+    def fork_and_return(item: int) -> int:
+        if item != 5:
+            return item
+        child = os.fork()
+        if not child:
+            return -1
+        started.append(child)
+        os.waitpid(child, 0)  # whatever it does has been done
+        return item
+
+    told.run(fork_and_return, [*range(10)])
+    assert os.getpid() == parent
+    assert len(started) == 1
+    assert told.values == {10 + item: item for item in range(10)}
+
+
+def test_a_number_is_not_loaded() -> None:
+    """Whatever a task says of what it does: it has been called, and it has raised."""
+    told = Told()
+
+    def lie(_: int) -> None:
+        task.LOADING[0] = True
+        raise LookupError("its own")
+
+    try:
+        told.run(lie, [1])
+    finally:
+        task.LOADING[0] = False
+    assert [type(error) for error, _, _ in told.errors] == [LookupError]
 
 
 def test_a_full_column_is_sent() -> None:
