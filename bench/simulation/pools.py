@@ -104,17 +104,18 @@ class Pool:
         self.deal.open_batch(1, len(self.tasks), "f")
         self.deal.submitted(self.players, 0.0)
         now = beat_at = 0.0
-        while self._left:
+        while True:
             if now >= beat_at:
                 beat_at = now + DRIVER_BEAT
                 self.disk.open("driver", now)
             later = self._read(now)
+            if not self._left:
+                return self._outcome(later)
             self._act(self.deal.decide(now), now)
             later = self._write(later)
             due = now if self._to_write else self._heap[0][0]
             due = max(due, self._allowance.next_at)
             now = max(later, min(due, now + LONGEST_ROUND), now + 1e-5)
-        return self._outcome(now)
 
     # -- the driver's side
 
