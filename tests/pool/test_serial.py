@@ -267,7 +267,7 @@ def test_it_says_what_it_is(pool: pypool.Pool) -> None:
     assert repr(pool) == "<pypool.serial.Pool state=RUN processes=1>"
     with pytest.raises(ValueError, match="no job script"):
         pool.job_script()
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="cannot be passed between processes"):
         pickle.dumps(pool)
 
 

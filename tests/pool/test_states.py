@@ -128,9 +128,9 @@ def test_a_pool_cannot_be_pickled(make_pool: MakePool) -> None:
 
 def test_a_pool_cannot_be_an_item(pool: Pool) -> None:
     """Neither as an item, nor hidden in a function."""
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="cannot be passed between processes"):
         pool.map(tasks.same, [pool])
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="cannot be passed between processes"):
         pool.map(lambda number: (pool, number), [1])
     assert pool.map(tasks.square, [3]) == [9]
 

@@ -71,7 +71,7 @@ def test_a_pool_does_not_pickle(pool: Pool) -> None:
     for each in (pool, pool.map, pool.imap):
         with pytest.raises(NotImplementedError, match="pool objects cannot be passed between"):
             pickle.dumps(each)
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="pool objects cannot be passed between"):
         pool.map(tasks.same, [pool])
 
 
