@@ -308,6 +308,7 @@ class Stream:
         self._refused = 0
         self._arrived = 0
         self._consumed = 0
+        self._seen = 0
         self._full = False
         self._wanted: float = 0
         self._abandoned = False
@@ -332,18 +333,20 @@ class Stream:
     def await_room(self, count: int = 1) -> bool:
         """Waits while there is no room for so many items; then until half of them are consumed.
 
-        Gives whether it had to wait.
+        Gives whether the consumer may have done something since the last time: it has got
+        results, or had time to.
         """
         if self._abandoned:
             self._arrivals = SimpleQueue()  # nobody will take them
-        if self._ahead() + count <= self._bound:
-            return False
-        self._wanted = min(self._bound / 2, self._bound - count)
-        self._full = True
-        while not (self._has_room() or self.over):
-            self._pokes.get()
-        self._full = False
-        return True
+        has_waited = self._ahead() + count > self._bound
+        if has_waited:
+            self._wanted = min(self._bound / 2, self._bound - count)
+            self._full = True
+            while not (self._has_room() or self.over):
+                self._pokes.get()
+            self._full = False
+        before, self._seen = self._seen, self._consumed
+        return has_waited or self._seen != before
 
     def _has_room(self) -> bool:
         return self._bound == inf or self._ahead() <= self._wanted

@@ -331,6 +331,18 @@ def test_room_is_made_by_consuming() -> None:
     thread.join()
 
 
+def test_who_feeds_learns_that_something_was_consumed() -> None:
+    """Whether it had to wait for it or not."""
+    stream = Stream(4)
+    results: IMapIterator[int] = IMapIterator(stream)
+    for number in range(2):
+        assert not stream.await_room()
+        stream.set_item(stream.begin_item(), True, number)
+    next(results)
+    assert stream.await_room()
+    assert not stream.await_room()
+
+
 @pytest.mark.parametrize("event", ["abandoned", "failed", "lifted"])
 def test_who_feeds_does_not_wait_in_vain(event: str) -> None:
     """When nobody consumes any more, for whatever reason."""

@@ -89,8 +89,8 @@ class Feed:
         return None
 
     def _next_chunk(self, iterator: Iterator[Any]) -> list[Any]:
-        has_waited = self._stream.await_room(self._call.chunk)
-        if self._sharing is not None and (has_waited or not self._steady):
+        has_changed = self._stream.await_room(self._call.chunk)
+        if self._sharing is not None and (has_changed or not self._steady):
             # who consumes results may change what comes next, and so may a generator
             self._sharing.renew()
             if not self._steady:

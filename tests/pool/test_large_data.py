@@ -3,6 +3,7 @@
 import functools
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import pypool
+from pypool.results import Stream
 
 from . import large, tasks
 from .conftest import BACKENDS, MakePool
@@ -74,8 +76,19 @@ def test_common_objects_of_lazy_calls(pool: pypool.Pool) -> None:
     assert list(pool.imap(large.raised_in_place, same_buffer())) == [1.0, 2.0, 3.0, 4.0]
 
 
-def test_a_lazy_call_takes_what_items_have_in_common_as_it_is_then(pool: pypool.Pool) -> None:
+@pytest.mark.parametrize("feed_is_late", [False, True])
+def test_a_lazy_call_takes_what_items_have_in_common_as_it_is_then(
+    pool: pypool.Pool, feed_is_late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An item is taken when the result before it is consumed, as from a generator."""
+    if feed_is_late:
+        await_room = Stream.await_room
+
+        def await_room_later(stream: Stream, count: int = 1) -> bool:
+            time.sleep(0.05)
+            return await_room(stream, count)
+
+        monkeypatch.setattr(Stream, "await_room", await_room_later)
     likelihood = large.Likelihood(2000)
     found = []
     for result, _ in pool.imap(large.call, [(0, likelihood)] * 8, buffersize=1):
