@@ -171,7 +171,7 @@ class Player:
         self._done.append(index)
         self._count(share, 1)
         self._feed(now)
-        self._looking.finished(now, self._slots - len(self._running), self._slots)
+        self._looking.finished(now, lambda: (self._slots - len(self._running), self._slots))
 
     def _count(self, share: int, tasks: int) -> None:
         self._left[share] -= tasks

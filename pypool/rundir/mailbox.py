@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 READ_LIMIT = 8 << 20
 WRITE_LIMIT = 128 << 10
+PIECE = 64 << 10
+"""A pipe is read in pieces of so many bytes: for a larger one memory is mapped each time."""
 
 
 class TakenOver(Exception):
@@ -351,14 +353,14 @@ class PipeReader:
         """Whole records that have come since the last call."""
         while True:
             try:
-                piece = os.read(self.fd, 1 << 20)
+                piece = os.read(self.fd, PIECE)
             except BlockingIOError:
                 break
             if not piece:
                 self.ended = True
                 break
             self._left += piece
-            if len(piece) < 1 << 16:
+            if len(piece) < PIECE:
                 break
         found, done = self.scanner.scan(self._left)
         self._left = self._left[done:]

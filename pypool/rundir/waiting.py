@@ -1,18 +1,18 @@
 """Waiting on descriptors for less than a millisecond, which `poll` in Python cannot."""
 
 import select
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 
-def wait_for(reading: Iterable[int], writing: Iterable[int], seconds: float) -> bool:
-    """Whether one of the descriptors became ready within so many seconds."""
-    reading, writing = list(reading), list(writing)
+def wait_for(reading: Sequence[int], writing: Sequence[int], seconds: float) -> list[int]:
+    """Those of the descriptors that are ready, as soon as one is; none after so many seconds."""
     try:
-        return any(select.select(reading, writing, [], max(seconds, 0.0)))
+        readable, writable, _ = select.select(reading, writing, (), max(seconds, 0.0))
+        return readable + writable
     except ValueError:  # a descriptor of 1024 or more
         poller = select.poll()
         for fd in reading:
             poller.register(fd, select.POLLIN)
         for fd in writing:
             poller.register(fd, select.POLLOUT)
-        return bool(poller.poll(max(seconds, 0.0) * 1000))
+        return [fd for fd, _ in poller.poll(max(seconds, 0.0) * 1000)]

@@ -21,10 +21,13 @@ from pypool.worker.ahead import Ahead, adopt_authkey
 from pypool.worker.arrival import REFUSED
 from pypool.worker.log import say
 from pypool.worker.mail import HELD_BYTES, as_ranges
-from pypool.worker.slots import AHEAD_SECONDS, Held, Outcome, Piece, Slot
+from pypool.worker.naps import Naps
+from pypool.worker.slots import LONG_SECONDS, Held, Outcome, Piece, Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pypool.rundir.records import Record
     from pypool.worker.arrival import Arrival
 
@@ -77,6 +80,7 @@ class Agent:
         self._read_to = 0
         self._reason: str | None = None
         self._early_deaths = 0
+        self._naps = Naps()
         self._empty: list[Slot] = []
         self._fill_at = float("inf")
         self._deserted_since: float | None = None
@@ -104,7 +108,7 @@ class Agent:
         came: list[Record] = []
         while self._reason is None:
             now = time.monotonic()
-            for record in came or self._mail.read(now, self._has_enough()):
+            for record in came or self._look(now):
                 self._take(record)
             if self._ending.told(now):
                 self._wind_up(now)
@@ -114,8 +118,9 @@ class Agent:
             self._report(now)
             self._check_leaving(now)
             if self._reason is None:
-                came = self._wait(now)
-                self._collect()
+                came, ready = self._wait(now)
+                self._collect(ready)
+                self._naps.learn(ran_dry=ready is None and bool(self._todo) and self._some_idle())
         return self._leave()
 
     @property
@@ -256,6 +261,10 @@ class Agent:
 
     # -- what the dispatcher says
 
+    def _look(self, now: float) -> list[Record]:
+        """What is new in an inbox on disk, if it is time; a pipe says itself that it has news."""
+        return self._mail.read(now, self._has_enough()) if self._mail.pipes is None else []
+
     def _take(self, record: Record) -> None:
         if record.kind == records.SHARE:
             held = Held(record.key, Share.unpack(record.payload))
@@ -291,12 +300,10 @@ class Agent:
             self._return_unbegun(0, late=True)
         if self._mail.trouble_since is not None:
             return
-        fed = True
-        while fed and self._todo:
-            fed = False
-            for slot in sorted(self._slots, key=Slot.backlog):  # who has nothing to do first
-                if self._todo and self._feed_one(slot):
-                    fed = True
+        hungry = self._slots
+        while hungry and self._todo:
+            in_turn = sorted(hungry, key=Slot.backlog)  # who has nothing to do first
+            hungry = [slot for slot in in_turn if self._todo and self._feed_one(slot)]
 
     def _relieve(self, now: float) -> None:
         """What waits behind a task that takes long goes to a slot that has nothing to do."""
@@ -312,10 +319,11 @@ class Agent:
 
     def _feed_one(self, slot: Slot) -> bool:
         piece = self._todo[0]
-        fair = -(-(piece.last - piece.first) // len(self._slots))
-        count = min(slot.wants(piece.held), max(fair, piece.held.worth_waking_for))
-        if not count:
+        wanted = slot.wants(piece.held)
+        if not wanted:
             return False
+        fair = -(-(piece.last - piece.first) // (2 * len(self._slots)))
+        count = min(wanted, max(fair, piece.held.worth_waking_for))
         last = min(piece.held.whole_chunk(piece.first + count), piece.last)
         part = Piece(piece.held, piece.first, last)
         if not slot.send(part):
@@ -346,20 +354,32 @@ class Agent:
 
     # -- what comes from the slots
 
-    def _wait(self, now: float) -> list[Record]:
+    def _wait(self, now: float) -> tuple[list[Record], Collection[int] | None]:
         """Until a worker, a signal or a pipe has something, or it is time for something.
 
-        While no share is held that is the inbox alone for the most part, and what comes is given.
+        Gives what came in the inbox, if that was seen here, and the descriptors that are ready;
+        None if any may be. While no share is held the inbox alone is looked at for the most part.
         """
         mail = self._mail
         due = min(self._beat_at, mail.flush_at(), self._ending.next_at, self._fill_at)
-        if any(slot.backlog() > 1 for slot in self._slots) and self._some_idle():
-            due = min(due, now + AHEAD_SECONDS)
-        elif any(slot.has_laid_by for slot in self._slots):
-            due = min(due, now + LAID_BY_SECONDS)
-        reading, writing = [self._arrival.wake], []
-        if mail.waiting < HELD_BYTES:
+        reading = [self._arrival.wake]
+        if nap := self._nap():
+            due = min(due, now + nap)
+        elif mail.waiting < HELD_BYTES:
             reading += [slot.outcomes for slot in self._slots if slot.pid]
+        some_idle = some_ahead = some_laid_by = False
+        for slot in self._slots:
+            if not slot.pid:
+                continue
+            if not slot.outstanding:
+                some_idle = some_idle or slot.ready
+                continue
+            some_ahead = some_ahead or len(slot.outstanding) > 1
+            some_laid_by = some_laid_by or slot.has_laid_by
+        if some_idle and some_ahead:
+            due = min(due, now + LONG_SECONDS)
+        elif some_laid_by:
+            due = min(due, now + LAID_BY_SECONDS)
         if mail.pipes is None:
             enough = self._has_enough()
             if not enough:
@@ -367,44 +387,59 @@ class Agent:
             if not self._held:
                 leaves_at = mail.looking.active + self._linger
                 return self._rest(reading, min(due, leaves_at, now + REST_SECONDS), enough)
-            due = min(due, mail.looking.due)
-        else:
-            reading.append(mail.pipes[0])
-            writing += [mail.pipes[1]] if mail.refused else []
-        wait_for(reading, writing, due - now)
-        return []
+            ready = wait_for(reading, (), min(due, mail.looking.due) - now)
+            return [], None if nap else ready
+        reading.append(mail.pipes[0])
+        writing = [mail.pipes[1]] if mail.refused else []
+        ready = wait_for(reading, writing, due - now)
+        came = mail.pipes[0] in ready
+        found = mail.read(time.monotonic(), enough_to_do=False) if came else []
+        return found, None if nap else ready
 
-    def _rest(self, reading: list[int], until: float, enough: bool) -> list[Record]:
+    def _nap(self) -> float:
+        """Seconds for which workers need not be listened to, for all of them have enough to do."""
+        if not self._todo:
+            return 0.0
+        reserves = [slot.reserve() for slot in self._slots if slot.pid and slot.ready]
+        return self._naps.next(min(reserves, default=0.0))
+
+    def _rest(
+        self, reading: list[int], until: float, enough: bool
+    ) -> tuple[list[Record], Collection[int]]:
         """Nothing but the inbox is looked at, as often as ever: that is cheap."""
         looking = self._mail.looking
         while (now := time.monotonic()) < until:
             if came := self._mail.read(now, enough):
-                return came
-            if wait_for(reading, (), min(until, looking.due) - now):
-                break
-        return []
+                return came, ()
+            if ready := wait_for(reading, (), min(until, looking.due) - now):
+                return [], ready
+        return [], ()
 
-    def _collect(self) -> None:
-        try:
-            woken = bool(os.read(self._arrival.wake, 4096))
-        except BlockingIOError:
-            woken = False
+    def _collect(self, ready: Collection[int] | None = None) -> None:
+        """What workers say, at those descriptors, or at all."""
         for slot in self._slots:
-            if slot.pid:
+            if not slot.pid:
+                continue
+            if ready is None or slot.outcomes in ready:
                 for outcome in slot.receive():
                     self._note(outcome)
-                if (laid_by := slot.take_laid_by()) is not None:
-                    self._note(laid_by)
                 if slot.raised and self._reason is None:
                     self._not_ready(slot)
-        if woken:
+            if (laid_by := slot.take_laid_by()) is not None:
+                self._note(laid_by)
+        if (ready is None or self._arrival.wake in ready) and self._was_woken():
             self._reap()
+
+    def _was_woken(self) -> bool:
+        """Whether signals have come since the last time."""
+        try:
+            return bool(os.read(self._arrival.wake, 4096))
+        except BlockingIOError:
+            return False
 
     def _note(self, outcome: Outcome) -> None:
         held = outcome.held
-        ready = [slot for slot in self._slots if slot.pid and slot.ready]
-        free = 0 if self._todo else sum(not slot.outstanding for slot in ready)
-        self._mail.looking.finished(time.monotonic(), free, len(ready))
+        self._mail.looking.finished(time.monotonic(), self._count_free)
         self._early_deaths = 0
         if outcome.void_to:
             why = outcome.why()
@@ -413,6 +448,11 @@ class Agent:
         self._mail.put_outcome(held.share.batch, outcome.entry)
         self._ending.longest_task = max(self._ending.longest_task, outcome.seconds)
         self._answered(held, outcome.count)
+
+    def _count_free(self) -> tuple[int, int]:
+        """How many slots have nothing to do, and how many there are with a worker."""
+        ready = [slot for slot in self._slots if slot.pid and slot.ready]
+        return 0 if self._todo else sum(not slot.outstanding for slot in ready), len(ready)
 
     def _answered(self, held: Held, count: int) -> None:
         held.unanswered -= count

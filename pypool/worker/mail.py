@@ -158,16 +158,20 @@ class Mail:
         """Writes if it is worth it."""
         if not (self._outcomes or self._news or self._outbox.waiting):
             return
-        if self.refused or self._telling.is_due(
-            now, dry, self._share_done, self._news, self._outcome_bytes
-        ):
+        if self._telling.is_due(now, dry, self._share_done, self._news, self._outcome_bytes):
             self.flush(now)
+        elif self.refused:
+            self._write(now, sync=False)
 
     def flush(self, now: float, sync: bool = False) -> None:
         """Writes all there is, as far as disk or pipe take it."""
         self._put_outcomes()
         self._share_done = False
         self._telling.told(now)
+        self._write(now, sync)
+
+    def _write(self, now: float, sync: bool) -> None:
+        """What has been put, as far as it is taken."""
         try:
             self._outbox.flush(sync)
         except BrokenPipeError:

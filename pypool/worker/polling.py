@@ -8,6 +8,10 @@ oftener than it has to look for a request; who has nothing to do looks soon, the
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FEW = 64
 """Up to so many agents are no load for a file server."""
 
@@ -30,7 +34,7 @@ slot is fed meanwhile, so that a slow disk would cost much of what it works."""
 CAUTIOUS = 640
 """From so many agents on one without work looks again after as long as it has had none."""
 
-PIPE_SECONDS = 0.01
+PIPE_SECONDS = 0.02
 FILE_SECONDS = 0.1
 """What was done is told after so long at the latest, by a few agents."""
 
@@ -99,14 +103,17 @@ class Looking:
         part = silence / 10 if self._few else silence * self._caution
         return min(max(part, self._shortest), self.longest)
 
-    def finished(self, now: float, free: int, slots: int) -> None:
-        """A task is over, and now so many of the slots have nothing to do.
+    def finished(self, now: float, count_free: Callable[[], tuple[int, int]]) -> None:
+        """A task is over; `count_free` says how many slots have nothing to do, and of how many.
 
         An agent of many looks for work when its first slot has none, and again when all have none:
         not anew for each one between, or the end of a list would be hard on a file server.
         """
-        if self._few or free <= 1 or free == slots:
-            self.active = now
+        if not self._few:
+            free, slots = count_free()
+            if 1 < free < slots:
+                return
+        self.active = now
 
     def looked(self, now: float, enough: bool, took: float = 0.0) -> None:
         """It has been looked at, for so many seconds, in which no slot was fed."""

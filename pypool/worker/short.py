@@ -1,4 +1,4 @@
-"""Short tasks: those that take less than it costs to tell of them, run in a loop that is lean.
+"""Short tasks: those that cost much less than it does to tell of each, run in a loop that is lean.
 
 What each of them returns is laid by (see `laid_by`), and sent with others after a moment. Anything
 out of the ordinary, an exception or a large value, is sent at once and by itself.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pypool.packing import Packed
     from pypool.worker.page import Page
 
-TOGETHER_SECONDS = 0.0005
+TOGETHER_SECONDS = 0.002
 """After so many seconds what was laid by is sent."""
 
 
@@ -73,8 +73,12 @@ class ShortTasks:
         items: Sequence[Any],
         function: Callable[..., Any],
         are_numbers: bool,
+        has_printed: Callable[[], bool] | None = None,
     ) -> None:
-        """All of them. The items are numbers to call the function with, or pickles."""
+        """All of them. The items are numbers to call the function with, or pickles.
+
+        With `has_printed`, a task after which that is so is told of by itself.
+        """
         index_at, since_at, clock = self._page.index, self._page.since, time.monotonic
         call = function if are_numbers else _loading(batch.call, function)
         now_at = [share.first]  # a child that a task forks goes on being that task
@@ -98,12 +102,16 @@ class ShortTasks:
                     answer = self._not_returned(batch, share, index, item, error, are_numbers)
                 if self._forked:
                     self._end_child()  # before it writes into memory that it shares with us
-                is_laid_by = answer is None and add(value)
+                is_alone = has_printed is not None and has_printed()
+                is_laid_by = answer is None and not is_alone and add(value)
                 now = clock()
                 if is_laid_by and now - start <= TOGETHER_SECONDS:
                     continue
                 self._send_laid_by(begun, now - start)
-                if is_laid_by:
+                if is_alone:
+                    outcome, body = packed_value(value) if answer is None else answer
+                    self._answer(index, share.attempt, outcome, body, begun, now - start)
+                if is_alone or is_laid_by:
                     add = self._begin(share, index + 1, kind)
                 else:
                     kind, add = self._begin_anew(

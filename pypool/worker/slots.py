@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pypool.rundir import names
+from pypool.rundir.mailbox import PIECE
 from pypool.rundir.messages import (
     ENTRY_SIZE,
     READY,
@@ -30,7 +31,7 @@ from pypool.rundir.run import RunDirectory
 from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
 from pypool.worker.page import Page
-from pypool.worker.worker import SHORT, Worker, become_worker
+from pypool.worker.worker import Worker, become_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,16 +39,24 @@ if TYPE_CHECKING:
 
     from pypool.worker.objects import ObjectFile
 
-AHEAD_SECONDS = 0.002
-"""How much work a slot is given in advance."""
+AHEAD_SECONDS = 0.008
+"""How much work a slot is given in advance. All but the first message can be taken back."""
+
+LONG_SECONDS = 0.002
+"""A task that has taken so long holds up what waits behind it."""
+
+MOVED_SECONDS = 0.001
+"""So much work behind a task is worth moving to a slot that has none."""
 
 AHEAD_MESSAGES = 14
-MESSAGE_SECONDS = 0.0005
-SHORT_TASKS_SECONDS = 0.002
+MESSAGE_SECONDS = 0.002
 """How much work is passed on at once; to tell of it costs less than such tasks."""
 WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
+
+NO_RESERVE = 10 * LEAST_SECONDS
+"""Tasks that take no longer are done sooner than is thought: they are no reserve."""
 
 _PIPE_BYTES = 1 << 20
 
@@ -77,8 +86,7 @@ class Held:
         """Tasks that are passed on together: none of them can be taken back once it is read."""
         if self.share.chunk:
             return self.share.chunk
-        work = SHORT_TASKS_SECONDS if self.seconds <= SHORT else MESSAGE_SECONDS
-        return max(1, int(work / self.seconds)) if self.known else 1
+        return max(1, int(MESSAGE_SECONDS / self.seconds)) if self.known else 1
 
     @property
     def worth_waking_for(self) -> int:
@@ -255,22 +263,32 @@ class Slot:
             return held.message_size()
         if not held.known:
             return held.message_size() if len(self.outstanding) < 2 else 0
-        work = sum(
-            (piece.last - piece.first) * (piece.held.seconds or AHEAD_SECONDS)
-            for piece in self.outstanding
-        )
+        work = 0.0
+        for piece in self.outstanding:
+            work += (piece.last - piece.first) * (piece.held.seconds or AHEAD_SECONDS)
         return held.message_size() if work < AHEAD_SECONDS else 0
+
+    def reserve(self) -> float:
+        """Seconds of work behind the task at work, as far as it is known; 0 if it is not."""
+        work = 0.0
+        for piece in self.outstanding:
+            if piece.held.seconds <= NO_RESERVE:
+                return 0.0
+            work += (piece.last - piece.first) * piece.held.seconds
+        return work - self.outstanding[0].held.seconds if work else 0.0
 
     def backlog(self) -> int:
         """How many messages the worker has not answered."""
         return len(self.outstanding)
 
     def is_held_up(self) -> bool:
-        """Messages wait behind a task that takes longer than was thought."""
+        """Messages wait behind a task that takes long, or for long."""
         if len(self.outstanding) < 2:
             return False
         at_work = self.at_work()
-        return at_work is not None and at_work[2] > AHEAD_SECONDS
+        if at_work is not None and at_work[2] > LONG_SECONDS:
+            return True
+        return self.reserve() > MOVED_SECONDS
 
     def send(self, piece: Piece) -> bool:
         """Gives the worker a piece; False if its pipe is full."""
@@ -300,10 +318,14 @@ class Slot:
         return [found for each in cut if (found := self._outcome(*each)) is not None]
 
     def _read(self) -> bytes:
-        try:
-            return os.read(self.outcomes, _PIPE_BYTES)
-        except BlockingIOError:
-            return b""
+        """What is there, a pipeful at most."""
+        pieces: list[bytes] = []
+        with suppress(BlockingIOError):
+            while len(pieces) < _PIPE_BYTES // PIECE:
+                pieces.append(os.read(self.outcomes, PIECE))
+                if len(pieces[-1]) < PIECE:
+                    break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _outcome(
         self, index: int, count: int, outcome: int, seconds: float, entry: bytes
@@ -340,7 +362,7 @@ class Slot:
         It will send that again, with what comes of the task: until then its piece is outstanding.
         """
         at_work = self.at_work()
-        if at_work is None or at_work[2] < AHEAD_SECONDS or not self.has_laid_by:
+        if at_work is None or at_work[2] < LONG_SECONDS or not self.has_laid_by:
             return None
         return self._laid_by_outcome(at_work[1])
 

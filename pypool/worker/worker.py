@@ -57,8 +57,11 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-SHORT = 100e-6
+SHORT = 0.001
 """Tasks that are expected to take no longer than so many seconds are told of together."""
+
+VERY_SHORT = 100e-6
+"""Of those that take no longer it is not even looked which of them has printed something."""
 
 
 PATIENCE = 2.0
@@ -127,6 +130,7 @@ class Worker:
         definitions.come_from(self._defined.__getitem__)
         self._short = ShortTasks(page, self._call, self._send_laid_by, self._answer_short, slot)
         self._printed_before = 0
+        self._watches = False
         self._refuses = run.info.get("on_change") == "refuse"
         self._told_of_changes = False
         self._data = DataFile(run, element, slot, page)
@@ -220,7 +224,10 @@ class Worker:
         are_numbers = batch.are_numbers and batch.call == MAP
         items: Sequence[Any] = self._items(batch.numbers if are_numbers else batch.items, share)
         self._printed_before = self._printed()
-        self._short.run(batch, share, items, self._function(batch.digest), are_numbers)
+        self._watches = self._output >= 0 and share.seconds > VERY_SHORT
+        function = self._function(batch.digest)
+        has_printed = self._has_printed if self._watches else None
+        self._short.run(batch, share, items, function, are_numbers, has_printed)
 
     def _are_short(self, share: Share) -> bool:
         """Tasks of which it does not pay to tell one by one."""
@@ -258,15 +265,22 @@ class Worker:
         self._answer(index, attempt, outcome, body, start, seconds, self._printed_before)
         self._printed_before = self._printed()
 
+    def _has_printed(self) -> bool:
+        """Whether short tasks that are watched have printed something that was not told of."""
+        flush_output()
+        return self._printed() != self._printed_before
+
     def _send_laid_by(self, start: float, seconds: float) -> None:
         """The values of short tasks, which began then and took so long together."""
         laid_by = self._page.laid_by
         _, first, count = laid_by.place
         if not count:
             return
-        flush_output()
+        printed = self._printed_before
+        if not self._watches:  # else they have printed nothing
+            flush_output()
+            self._printed_before = self._printed()
         self._borrowed.give_back()
-        printed, self._printed_before = self._printed_before, self._printed()
         entry = pack_entry(
             first,
             laid_by.attempt,

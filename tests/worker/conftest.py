@@ -1,12 +1,16 @@
 """Agents that end with their test."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .player import Player
+from pypool.rundir.run import RunDirectory
+from pypool.worker.slots import Slot, packet_pipe
+
+from .player import ELEMENT, Player, run_info
 
 Play = Callable[..., Player]
 """Starts an agent; arguments are those of Player."""
@@ -43,3 +47,15 @@ def play_files(tmp_path: Path) -> Iterator[Play]:
 def play_pipes(tmp_path: Path) -> Iterator[Play]:
     """As on this machine."""
     yield from _players(tmp_path, pipes=True)
+
+
+@pytest.fixture
+def slot(tmp_path: Path) -> Iterator[Slot]:
+    """Its worker has not read anything yet."""
+    run = RunDirectory.create(str(tmp_path), run_info(tmp_path, 1))
+    slot = Slot(0, run, ELEMENT, prints_to_file=False)
+    slot.pid = os.getpid()
+    slot._packets_kept, slot._packets_in = packet_pipe()
+    yield slot
+    slot.close()
+    run.close()

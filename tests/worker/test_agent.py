@@ -642,10 +642,10 @@ def test_an_agent_without_work_does_nothing_but_look(play_files: Play) -> None:
         return found
 
     arrival.mail.read = read  # type: ignore[method-assign]
-    assert idle._wait(time.monotonic()) == []
+    assert idle._wait(time.monotonic()) == ([], ())
     assert looks > 1
     player.send(records.WELCOME, {"linger": 5.0})
-    (came,) = idle._wait(time.monotonic())
+    (came,), _ = idle._wait(time.monotonic())
     assert came.kind == records.WELCOME
     os.close(arrival.wake)
     os.close(arrival.wakeup)
@@ -790,6 +790,25 @@ def test_a_long_task_does_not_keep_the_values_of_short_ones(play: Play) -> None:
     player.until(lambda: len(told(player, number)) >= 20)
     player.release(fifo)
     player.until(lambda: len(told(player, number)) == 24)
+
+
+def test_a_short_task_that_prints_is_told_of_by_itself(play_files: Play) -> None:
+    """With its own range; those around it have printed nothing. It may fail."""
+    player = play_files()
+    items: list[Any] = [0] * 12 + [5] + [0] * 3 + [7, "x", 0, 0]
+    number = player.write(jobs.say_if, items, chunk=0)
+    player.share(number, 0, len(items), each=5e-4)
+    player.until(lambda: len(told(player, number)) == len(items) - 1)
+    assert len(player.written(number)) < len(items)
+    ranges = {entry.index: entry.output for entry in player.entries(number)}
+    (slot,) = {entry.slot for entry in player.entries(number)}
+    printed = {
+        index: player.run.read(names.output(ELEMENT, slot), *place).decode()
+        for index, place in ranges.items()
+    }
+    assert printed == {
+        index: f"{item} is printed\n" if item else "" for index, item in enumerate(items)
+    }
 
 
 def test_short_tasks_may_return_what_looks_like_a_record(play: Play) -> None:

@@ -69,7 +69,7 @@ def test_many_do_not_look_anew_for_each_slot_that_runs_dry(agents: int, renews: 
     looking = Looking(agents, 0.0)
     count = 0
     for now, free in enumerate([0, 1, 2, 3, 4, 5, 6, 8], 1):
-        looking.finished(float(now), free, slots=8)
+        looking.finished(float(now), lambda free=free: (free, 8))
         count += looking.active == now
     assert count == renews
 

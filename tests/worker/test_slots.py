@@ -2,30 +2,16 @@
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pypool.columns import PICKLES
 from pypool.rundir.messages import Share
-from pypool.rundir.run import RunDirectory
 from pypool.worker import slots
-from pypool.worker.slots import Held, Piece, Slot, packet_pipe
+from pypool.worker.slots import Held, Piece, Slot
 
-from .player import ELEMENT, run_info
-
-
-@pytest.fixture
-def slot(tmp_path: Path) -> Iterator[Slot]:
-    """Its worker has not read anything yet."""
-    run = RunDirectory.create(str(tmp_path), run_info(tmp_path, 1))
-    slot = Slot(0, run, ELEMENT, prints_to_file=False)
-    slot.pid = os.getpid()
-    slot._packets_kept, slot._packets_in = packet_pipe()
-    yield slot
-    slot.close()
-    run.close()
+from .player import run_info
 
 
 def send(slot: Slot, count: int) -> list[Piece]:
