@@ -10,7 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from math import inf
+from math import ceil, inf
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
@@ -277,10 +277,10 @@ class MapResult(AsyncResult[list[T]]):
 # ---- what arrives one by one
 
 
-Arrival = tuple[int, Any]
-"""The index of a task, and what came of it and of those behind it: a list of whether each has
-succeeded, with its value or its exception. Or END with how many there are and what the iterable
-raised; or FAILED with the reason."""
+Arrival = tuple[int, bool, list[Any]]
+"""The index of a task, whether it and those behind it have succeeded, and their values or
+exceptions. Or END with how many there are and what the iterable raised; or FAILED with the
+reason."""
 
 END = -1
 FAILED = -2
@@ -311,6 +311,7 @@ class Stream:
         self._seen = 0
         self._full = False
         self._wanted: float = 0
+        self._room_at = -1
         self._abandoned = False
         self.over = False
 
@@ -328,7 +329,7 @@ class Stream:
     def refuse_item(self, index: int, error: BaseException) -> None:
         """The item just taken is no task, for that reason."""
         self._refused += 1
-        self._put(index, [(False, error)])
+        self._put(index, False, [error])
 
     def await_room(self, count: int = 1) -> bool:
         """Waits while there is no room for so many items; then until half of them are consumed.
@@ -341,6 +342,7 @@ class Stream:
         has_waited = self._ahead() + count > self._bound
         if has_waited:
             self._wanted = min(self._bound / 2, self._bound - count)
+            self._room_at = ceil(self._begun - self._wanted)
             self._full = True
             while not (self._has_room() or self.over):
                 self._pokes.get()
@@ -358,30 +360,30 @@ class Stream:
 
     def set_length(self, count: int, error: BaseException | None = None) -> None:
         """There are no more items; maybe because the iterable raised an exception."""
-        self._arrivals.put((END, (count, error)))
+        self._arrivals.put((END, error is None, [count, error]))
 
     # -- for who runs the tasks
 
     def set_item(self, index: int, success: bool, value: Any) -> None:
         """One task is done."""
         self._arrived += 1
-        self._put(index, [(success, value)])
+        self._put(index, success, [value])
 
     def set_items(self, first: int, values: list[Any]) -> None:
         """These tasks have returned."""
         self._arrived += len(values)
-        self._put(first, [(True, value) for value in values])
+        self._put(first, True, values)
 
-    def _put(self, first: int, outcomes: list[tuple[bool, Any]]) -> None:
+    def _put(self, first: int, success: bool, values: list[Any]) -> None:
         if not self._abandoned:
-            self._arrivals.put((first, outcomes))
+            self._arrivals.put((first, success, values))
         elif self._full:
             self._pokes.put(None)
 
     def fail(self, error: BaseException, quietly: bool = False) -> None:
         """The call as a whole cannot be completed."""
         self.over = True
-        self._arrivals.put((FAILED, error.with_traceback(None)))
+        self._arrivals.put((FAILED, False, [error.with_traceback(None)]))
         self._pokes.put(None)
 
     def lift(self) -> None:
@@ -409,8 +411,8 @@ class Stream:
     def consumed(self) -> None:
         """The consumer has got a result: there is room for another one."""
         self._consumed += 1
-        if self._full and self._has_room():
-            self._pokes.put(None)
+        if self._consumed == self._room_at:
+            self._pokes.put(None)  # who feeds may be waiting for that
 
     def abandon(self) -> None:
         """Nobody will consume what is to come. All tasks are run nevertheless."""
@@ -434,14 +436,16 @@ class IMapUnorderedIterator(Generic[T]):
         self._given = 0
         self._count: float = inf
         self._last: BaseException | None = None
-        self._newest: deque[tuple[bool, Any]] = deque()
+        self._current: Iterator[Any] = iter(())
+        self._succeeded = True
         weakref.finalize(self, stream.abandon).atexit = False
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        return self.next()
+        with self._lock:
+            return self._next(None)
 
     def next(self, timeout: float | None = None) -> T:
         """The next result.
@@ -459,43 +463,43 @@ class IMapUnorderedIterator(Generic[T]):
         if not self._lock.acquire(timeout=seconds_left(timeout)):
             raise multiprocessing.TimeoutError
         try:
-            success, value = self._next(deadline)
+            return self._next(deadline)
         finally:
             self._lock.release()
-        if success:
-            result: T = value
-            return result
-        raise value
 
-    def _next(self, deadline: float | None) -> tuple[bool, Any]:
+    def _next(self, deadline: float | None) -> T:
         while True:
-            if self._given >= self._count:
-                error, self._last = self._last, None
-                self._holds = None
-                raise StopIteration if error is None else error
-            found = self._ready_result()
-            if found is None:
-                left = None if deadline is None else deadline - monotonic()
-                self._arrived(*self._stream.take(left))
-                continue
-            self._given += 1
-            self._stream.consumed()
-            success, value = found
-            return success or self._return_exceptions, value
+            for value in self._current:
+                self._given += 1
+                self._stream.consumed()
+                if self._succeeded or self._return_exceptions:
+                    result: T = value
+                    return result
+                raise value
+            self._go_on(deadline)
 
-    def _arrived(self, first: int, what: Any) -> None:
+    def _go_on(self, deadline: float | None) -> None:
+        """Takes up those that come next, if they are there; else something else that arrives."""
+        if self._given >= self._count:
+            error, self._last = self._last, None
+            self._holds = None
+            raise StopIteration if error is None else error
+        if self._finds_next():
+            return
+        left = None if deadline is None else deadline - monotonic()
+        first, success, values = self._stream.take(left)
         if first == END:
-            self._count, self._last = what
+            self._count, self._last = values
         elif first == FAILED:
-            self._count, self._last = 0, what
+            self._count, self._last = 0, values[0]
         else:
-            self._keep(first, what)
+            self._keep(first, success, values)
 
-    def _keep(self, first: int, outcomes: list[tuple[bool, Any]]) -> None:
-        self._newest = deque(outcomes)
+    def _finds_next(self) -> bool:
+        return False
 
-    def _ready_result(self) -> tuple[bool, Any] | None:
-        return self._newest.popleft() if self._newest else None
+    def _keep(self, first: int, success: bool, values: list[Any]) -> None:
+        self._succeeded, self._current = success, iter(values)
 
 
 class IMapIterator(IMapUnorderedIterator[T]):
@@ -505,10 +509,13 @@ class IMapIterator(IMapUnorderedIterator[T]):
         self, stream: Stream, return_exceptions: bool = False, holds: object = None
     ) -> None:
         super().__init__(stream, return_exceptions, holds)
-        self._early: dict[int, tuple[bool, Any]] = {}
+        self._early: dict[int, tuple[bool, list[Any]]] = {}
 
-    def _keep(self, first: int, outcomes: list[tuple[bool, Any]]) -> None:
-        self._early.update(enumerate(outcomes, first))
+    def _finds_next(self) -> bool:
+        found = self._early.pop(self._given, None)
+        if found is not None:
+            super()._keep(self._given, *found)
+        return found is not None
 
-    def _ready_result(self) -> tuple[bool, Any] | None:
-        return self._early.pop(self._given, None)
+    def _keep(self, first: int, success: bool, values: list[Any]) -> None:
+        self._early[first] = success, values
