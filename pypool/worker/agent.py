@@ -322,7 +322,7 @@ class Agent:
         wanted = slot.wants(piece.held)
         if not wanted:
             return False
-        fair = -(-(piece.last - piece.first) // (2 * len(self._slots)))
+        fair = -(-(piece.last - piece.first) // len(self._slots))
         count = min(wanted, max(fair, piece.held.worth_waking_for))
         last = min(piece.held.whole_chunk(piece.first + count), piece.last)
         part = Piece(piece.held, piece.first, last)

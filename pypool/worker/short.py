@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pypool.packing import Packed
     from pypool.worker.page import Page
 
-TOGETHER_SECONDS = 0.002
+TOGETHER_SECONDS = 0.004
 """After so many seconds what was laid by is sent."""
 
 

@@ -31,7 +31,7 @@ from pypool.rundir.run import RunDirectory
 from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
 from pypool.worker.page import Page
-from pypool.worker.worker import Worker, become_worker
+from pypool.worker.worker import SHORT, Worker, become_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ MOVED_SECONDS = 0.001
 """So much work behind a task is worth moving to a slot that has none."""
 
 AHEAD_MESSAGES = 14
-MESSAGE_SECONDS = 0.002
-"""How much work is passed on at once; to tell of it costs less than such tasks."""
+MESSAGE_SECONDS = 0.004
+"""How much work of short tasks is passed on at once. What a worker has read cannot be taken back,
+so others are passed on one by one."""
 WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
@@ -86,7 +87,7 @@ class Held:
         """Tasks that are passed on together: none of them can be taken back once it is read."""
         if self.share.chunk:
             return self.share.chunk
-        return max(1, int(MESSAGE_SECONDS / self.seconds)) if self.known else 1
+        return int(MESSAGE_SECONDS / self.seconds) if 0 < self.seconds <= SHORT else 1
 
     @property
     def worth_waking_for(self) -> int:
