@@ -280,7 +280,7 @@ class MapResult(AsyncResult[list[T]]):
 Arrival = tuple[int, bool, list[Any]]
 """The index of a task, whether it and those behind it have succeeded, and their values or
 exceptions. Or END with how many there are and what the iterable raised; or FAILED with the
-reason."""
+reason; of these the second says nothing."""
 
 END = -1
 FAILED = -2
@@ -334,21 +334,22 @@ class Stream:
     def await_room(self, count: int = 1) -> bool:
         """Waits while there is no room for so many items; then until half of them are consumed.
 
-        Gives whether the consumer may have done something since the last time: it has got
-        results, or had time to.
+        Gives whether there is room only because of what was consumed since it last said so.
         """
+        bound = self._bound
         if self._abandoned:
             self._arrivals = SimpleQueue()  # nobody will take them
-        has_waited = self._ahead() + count > self._bound
-        if has_waited:
-            self._wanted = min(self._bound / 2, self._bound - count)
+        if self._begun + count - self._seen <= bound:
+            return False
+        if self._ahead() + count > bound:
+            self._wanted = min(bound / 2, bound - count)
             self._room_at = ceil(self._begun - self._wanted)
             self._full = True
             while not (self._has_room() or self.over):
                 self._pokes.get()
             self._full = False
-        before, self._seen = self._seen, self._consumed
-        return has_waited or self._seen != before
+        self._seen = self._begun - self._ahead()
+        return True
 
     def _has_room(self) -> bool:
         return self._bound == inf or self._ahead() <= self._wanted
@@ -436,7 +437,7 @@ class IMapUnorderedIterator(Generic[T]):
         self._given = 0
         self._count: float = inf
         self._last: BaseException | None = None
-        self._current: Iterator[Any] = iter(())
+        self._current: list[Any] = []
         self._succeeded = True
         weakref.finalize(self, stream.abandon).atexit = False
 
@@ -469,7 +470,8 @@ class IMapUnorderedIterator(Generic[T]):
 
     def _next(self, deadline: float | None) -> T:
         while True:
-            for value in self._current:
+            if self._current:
+                value = self._current.pop()
                 self._given += 1
                 self._stream.consumed()
                 if self._succeeded or self._return_exceptions:
@@ -499,7 +501,7 @@ class IMapUnorderedIterator(Generic[T]):
         return False
 
     def _keep(self, first: int, success: bool, values: list[Any]) -> None:
-        self._succeeded, self._current = success, iter(values)
+        self._succeeded, self._current = success, values[::-1]
 
 
 class IMapIterator(IMapUnorderedIterator[T]):
@@ -512,10 +514,12 @@ class IMapIterator(IMapUnorderedIterator[T]):
         self._early: dict[int, tuple[bool, list[Any]]] = {}
 
     def _finds_next(self) -> bool:
-        found = self._early.pop(self._given, None)
-        if found is not None:
-            super()._keep(self._given, *found)
-        return found is not None
+        found = self._early.get(self._given)
+        if found is None:
+            return False
+        super()._keep(self._given, *found)
+        del self._early[self._given]
+        return True
 
     def _keep(self, first: int, success: bool, values: list[Any]) -> None:
         self._early[first] = success, values

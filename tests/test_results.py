@@ -331,16 +331,41 @@ def test_room_is_made_by_consuming() -> None:
     thread.join()
 
 
-def test_who_feeds_learns_that_something_was_consumed() -> None:
-    """Whether it had to wait for it or not."""
+def test_who_feeds_learns_that_room_was_made() -> None:
+    """Whether it had to wait for it or not; but not of each result that is consumed."""
     stream = Stream(4)
     results: IMapIterator[int] = IMapIterator(stream)
-    for number in range(2):
-        assert not stream.await_room()
+
+    def feed(number: int) -> bool:
+        told = stream.await_room()
         stream.set_item(stream.begin_item(), True, number)
-    next(results)
-    assert stream.await_room()
-    assert not stream.await_room()
+        return told
+
+    assert [feed(number) for number in range(2)] == [False] * 2
+    assert [next(results), next(results)] == [0, 1]
+    assert [feed(number) for number in range(4)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("kind", [IMapIterator, IMapUnorderedIterator])
+@pytest.mark.parametrize("together", [False, True])
+def test_what_was_given_is_not_kept(kind: type[IMapUnorderedIterator[Any]], together: bool) -> None:
+    """The consumer alone has it, also while it works on it."""
+    stream = Stream(10)
+    results = kind(stream)
+    values = [set(), set()]
+    held = [weakref.ref(value) for value in values]
+    if together:
+        stream.set_items(0, values)
+    else:
+        for index, value in enumerate(values):
+            stream.set_item(index, True, value)
+        del value
+    del values
+    first = next(results)
+    assert held[0]() is first
+    del first
+    assert held[0]() is None
+    assert held[1]() == set()
 
 
 @pytest.mark.parametrize("event", ["abandoned", "failed", "lifted"])

@@ -39,9 +39,6 @@ DISK_PATIENCE = 600.0
 GONE_PATIENCE = 5.0
 """Seconds after which a run directory that is not there has been removed."""
 
-LAID_BY_SECONDS = 0.01
-"""So long a worker may keep values that it has laid by."""
-
 DISMISSAL_PATIENCE = 2.0
 """Seconds that workers without work have to end by themselves."""
 
@@ -363,11 +360,13 @@ class Agent:
         mail = self._mail
         due = min(self._beat_at, mail.flush_at(), self._ending.next_at, self._fill_at)
         reading = [self._arrival.wake]
-        if nap := self._nap():
+        takes = mail.waiting < HELD_BYTES
+        nap = self._nap() if takes else 0.0
+        if nap:
             due = min(due, now + nap)
-        elif mail.waiting < HELD_BYTES:
+        elif takes:
             reading += [slot.outcomes for slot in self._slots if slot.pid]
-        some_idle = some_ahead = some_laid_by = False
+        some_idle = some_ahead = False
         for slot in self._slots:
             if not slot.pid:
                 continue
@@ -375,11 +374,9 @@ class Agent:
                 some_idle = some_idle or slot.ready
                 continue
             some_ahead = some_ahead or len(slot.outstanding) > 1
-            some_laid_by = some_laid_by or slot.has_laid_by
+            due = min(due, now + slot.laid_by_in())
         if some_idle and some_ahead:
             due = min(due, now + LONG_SECONDS)
-        elif some_laid_by:
-            due = min(due, now + LAID_BY_SECONDS)
         if mail.pipes is None:
             enough = self._has_enough()
             if not enough:
@@ -423,6 +420,8 @@ class Agent:
             if ready is None or slot.outcomes in ready:
                 for outcome in slot.receive():
                     self._note(outcome)
+                self._todo.extendleft(reversed(slot.given_back))
+                slot.given_back.clear()
                 if slot.raised and self._reason is None:
                     self._not_ready(slot)
             if (laid_by := slot.take_laid_by()) is not None:

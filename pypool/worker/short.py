@@ -1,7 +1,8 @@
-"""Short tasks: those that cost much less than it does to tell of each, run in a loop that is lean.
+"""Short tasks: those that take less than it costs to tell of them, run in a loop that is lean.
 
 What each of them returns is laid by (see `laid_by`), and sent with others after a moment. Anything
-out of the ordinary, an exception or a large value, is sent at once and by itself.
+out of the ordinary, an exception or a large value, is sent at once and by itself. After a task that
+was not short the rest is given back: others may do it meanwhile, if there are more like this one.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from pypool.packing import Packed
     from pypool.worker.page import Page
 
-TOGETHER_SECONDS = 0.004
+TOGETHER_SECONDS = 0.002
 """After so many seconds what was laid by is sent."""
+
+LONG_SECONDS = 0.02
+"""After a task that has taken so long what waits behind it in its message is given back. One that
+had to wait for a processor takes less, as a rule."""
 
 
 class ShortTasks:
@@ -73,11 +78,10 @@ class ShortTasks:
         items: Sequence[Any],
         function: Callable[..., Any],
         are_numbers: bool,
-        has_printed: Callable[[], bool] | None = None,
-    ) -> None:
-        """All of them. The items are numbers to call the function with, or pickles.
+    ) -> int:
+        """Runs them as long as they are short; gives the index of the first that was not begun.
 
-        With `has_printed`, a task after which that is so is told of by itself.
+        The items are numbers to call the function with, or pickles.
         """
         index_at, since_at, clock = self._page.index, self._page.since, time.monotonic
         call = function if are_numbers else _loading(batch.call, function)
@@ -102,28 +106,28 @@ class ShortTasks:
                     answer = self._not_returned(batch, share, index, item, error, are_numbers)
                 if self._forked:
                     self._end_child()  # before it writes into memory that it shares with us
-                is_alone = has_printed is not None and has_printed()
-                is_laid_by = answer is None and not is_alone and add(value)
+                is_laid_by = answer is None and add(value)
                 now = clock()
                 if is_laid_by and now - start <= TOGETHER_SECONDS:
                     continue
-                self._send_laid_by(begun, now - start)
-                if is_alone:
-                    outcome, body = packed_value(value) if answer is None else answer
-                    self._answer(index, share.attempt, outcome, body, begun, now - start)
-                if is_alone or is_laid_by:
+                own = now - since_at[0]
+                if is_laid_by:
+                    self._send_laid_by(begun, now - start)
                     add = self._begin(share, index + 1, kind)
+                    begun, start = time.time(), clock()
                 else:
-                    kind, add = self._begin_anew(
-                        share, index, kind, value, answer, begun, now - start
-                    )
-                begun, start = time.time(), clock()
+                    self._send_laid_by(begun, now - start - own)
+                    begun, start = time.time() - own, now - own
+                    kind, add = self._begin_anew(share, index, kind, value, answer, begun, own)
+                if own > LONG_SECONDS and not share.chunk:
+                    break
         except BaseException:  # files cannot be read, as a rule; the tasks before it are done
             task.begin(before)
             self._send_laid_by(begun, now - start)
             raise
         self._send_laid_by(begun, now - start)
         task.begin(before)
+        return now_at[0] + 1
 
     def _begin(self, share: Share, index: int, kind: str) -> Callable[[Any], bool]:
         """Values of that kind are laid by from that task on; gives what does it, if it can.

@@ -20,6 +20,7 @@ from pypool.rundir.mailbox import PIECE
 from pypool.rundir.messages import (
     ENTRY_SIZE,
     READY,
+    REST,
     VALUES,
     VOID,
     Entry,
@@ -40,18 +41,22 @@ if TYPE_CHECKING:
     from pypool.worker.objects import ObjectFile
 
 AHEAD_SECONDS = 0.008
-"""How much work a slot is given in advance. All but the first message can be taken back."""
+"""How much work a slot is given in advance. What its worker has not read can be taken back."""
 
 LONG_SECONDS = 0.002
 """A task that has taken so long holds up what waits behind it."""
+
+LAID_BY_SECONDS = 0.01
+"""So often it is looked what a worker has laid by, while it says nothing."""
 
 MOVED_SECONDS = 0.001
 """So much work behind a task is worth moving to a slot that has none."""
 
 AHEAD_MESSAGES = 14
-MESSAGE_SECONDS = 0.004
-"""How much work of short tasks is passed on at once. What a worker has read cannot be taken back,
-so others are passed on one by one."""
+MESSAGE_SECONDS = 0.0005
+SHORT_TASKS_SECONDS = 0.002
+"""How much work is passed on at once. What a worker has read cannot be taken back; to tell of it
+costs as much as such tasks."""
 WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
@@ -87,7 +92,8 @@ class Held:
         """Tasks that are passed on together: none of them can be taken back once it is read."""
         if self.share.chunk:
             return self.share.chunk
-        return int(MESSAGE_SECONDS / self.seconds) if 0 < self.seconds <= SHORT else 1
+        work = SHORT_TASKS_SECONDS if self.seconds <= SHORT else MESSAGE_SECONDS
+        return max(1, int(work / self.seconds)) if self.known else 1
 
     @property
     def worth_waking_for(self) -> int:
@@ -101,14 +107,21 @@ class Held:
 
 
 class Piece:
-    """Tasks first, ..., last - 1 of a held share."""
+    """Tasks first, ..., last - 1 of a held share.
 
-    __slots__ = ("first", "held", "last")
+    Attributes
+    ----------
+    are_short : bool
+        The worker was told that they are: it lays their values by.
+    """
+
+    __slots__ = ("are_short", "first", "held", "last")
 
     def __init__(self, held: Held, first: int, last: int) -> None:
         self.held = held
         self.first = first
         self.last = last
+        self.are_short = False
 
     @property
     def name(self) -> tuple[int, int, int, int]:
@@ -160,6 +173,8 @@ class Slot:
         Some worker in this slot has been initialized.
     failures : int
         Workers in a row that could not be initialized.
+    given_back : list of Piece
+        What the worker has read and not begun, behind a task that took long.
     """
 
     def __init__(self, number: int, run: RunDirectory, element: str, prints_to_file: bool) -> None:
@@ -174,6 +189,7 @@ class Slot:
         self.raised = b""
         self.was_ready = False
         self.failures = 0
+        self.given_back: list[Piece] = []
         self._page = Page()
         self._packets_in = self._packets_kept = self.outcomes = -1
 
@@ -299,6 +315,7 @@ class Slot:
             os.write(self._packets_in, message.pack())
         except BlockingIOError:
             return False
+        piece.are_short = 0 < message.seconds <= SHORT
         self.outstanding.append(piece)
         return True
 
@@ -335,6 +352,9 @@ class Slot:
         if outcome == VOID:
             self.outstanding.popleft()
             return Outcome(piece.held, piece.first, entry, seconds, piece.last)
+        if outcome == REST:
+            self.given_back.append(self.outstanding.popleft())
+            return None
         new = index + count - piece.first
         if new <= 0:
             return None  # it was taken from what was laid by
@@ -356,6 +376,18 @@ class Slot:
         piece = self.outstanding[0]
         # what it has sent stays there until it lays by again; its next piece may lie before that
         return piece.held.share.batch == batch and first <= piece.first < first + count
+
+    def laid_by_in(self) -> float:
+        """Seconds after which to look what the worker has laid by, for nothing else tells of it.
+
+        While it is at its first task for long, or loads the function, that is ever later.
+        """
+        if not self.outstanding or not self.outstanding[0].are_short:
+            return float("inf")
+        at_work = self.at_work()
+        if at_work is None or self.has_laid_by:
+            return LAID_BY_SECONDS
+        return max(LAID_BY_SECONDS, at_work[2])
 
     def take_laid_by(self) -> Outcome | None:
         """What the worker keeps while it is at a task that takes longer than was thought.
@@ -456,7 +488,8 @@ class Slot:
         victim = self.at_work()
         if victim is not None:
             self._cut_out(victim[1])
-        rest = list(self.outstanding)
+        rest = [*self.given_back, *self.outstanding]
+        self.given_back.clear()
         self.outstanding.clear()
         self._left = b""
         self.pid = 0

@@ -1,9 +1,9 @@
 """The worker: the process in a slot, which calls the user's function.
 
 It reads shares from a pipe of packets, the tasks' items from the batch file, calls the function
-and writes each outcome to a pipe at once, waiting for no answer. The index at work stands in a
-page shared with the agent, so that a death has a name. It is forked from the agent and imports
-what the tasks need, nothing else.
+and writes outcomes to a pipe, waiting for no answer: each at once, those of short tasks some at a
+time. The index at work stands in a page shared with the agent, so that a death has a name. It is
+forked from the agent and imports what the tasks need, nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pypool.rundir.batch import APPLY, MAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import (
     ERROR,
     READY,
+    REST,
     VALUE,
     VALUES,
     VOID,
@@ -57,11 +58,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-SHORT = 0.001
+SHORT = 100e-6
 """Tasks that are expected to take no longer than so many seconds are told of together."""
-
-VERY_SHORT = 100e-6
-"""Of those that take no longer it is not even looked which of them has printed something."""
 
 
 PATIENCE = 2.0
@@ -130,7 +128,6 @@ class Worker:
         definitions.come_from(self._defined.__getitem__)
         self._short = ShortTasks(page, self._call, self._send_laid_by, self._answer_short, slot)
         self._printed_before = 0
-        self._watches = False
         self._refuses = run.info.get("on_change") == "refuse"
         self._told_of_changes = False
         self._data = DataFile(run, element, slot, page)
@@ -224,10 +221,10 @@ class Worker:
         are_numbers = batch.are_numbers and batch.call == MAP
         items: Sequence[Any] = self._items(batch.numbers if are_numbers else batch.items, share)
         self._printed_before = self._printed()
-        self._watches = self._output >= 0 and share.seconds > VERY_SHORT
         function = self._function(batch.digest)
-        has_printed = self._has_printed if self._watches else None
-        self._short.run(batch, share, items, function, are_numbers, has_printed)
+        rest = self._short.run(batch, share, items, function, are_numbers)
+        if rest < share.last:
+            self._send(pack_entry(rest, share.attempt, REST, self._slot, 0, 0, 0, (0, 0), b""))
 
     def _are_short(self, share: Share) -> bool:
         """Tasks of which it does not pay to tell one by one."""
@@ -265,22 +262,15 @@ class Worker:
         self._answer(index, attempt, outcome, body, start, seconds, self._printed_before)
         self._printed_before = self._printed()
 
-    def _has_printed(self) -> bool:
-        """Whether short tasks that are watched have printed something that was not told of."""
-        flush_output()
-        return self._printed() != self._printed_before
-
     def _send_laid_by(self, start: float, seconds: float) -> None:
         """The values of short tasks, which began then and took so long together."""
         laid_by = self._page.laid_by
         _, first, count = laid_by.place
         if not count:
             return
-        printed = self._printed_before
-        if not self._watches:  # else they have printed nothing
-            flush_output()
-            self._printed_before = self._printed()
+        flush_output()
         self._borrowed.give_back()
+        printed, self._printed_before = self._printed_before, self._printed()
         entry = pack_entry(
             first,
             laid_by.attempt,

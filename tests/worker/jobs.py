@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -54,6 +55,14 @@ def hold(fifo: str | None) -> str | None:
     return fifo
 
 
+def sleep_or_hold(seconds: float | str) -> float | str | None:
+    """Takes so long, or until somebody writes to the fifo."""
+    if isinstance(seconds, str):
+        return hold(seconds)
+    time.sleep(seconds)
+    return seconds
+
+
 def give_or_hold(item: bytes | str) -> bytes | str | None:
     """Gives bytes back at once."""
     return item if isinstance(item, bytes) else hold(item)
@@ -86,6 +95,8 @@ def die(how: str) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "segfault":
         ctypes.string_at(0)
+    if how == "sleep":
+        time.sleep(0.1)
     return how
 
 
@@ -101,13 +112,6 @@ def say(x: int) -> int:
     print("e" * x, x, file=sys.stderr, flush=True)
     subprocess.run(["/bin/echo", "c" * x, str(x)], check=True)
     return x
-
-
-def say_if(x: int | str) -> int:
-    """Prints what is not 0, and is its double if that is a number."""
-    if x:
-        print(x, "is printed")
-    return 2 * int(x)
 
 
 def close_output(x: int) -> int:

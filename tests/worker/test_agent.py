@@ -23,7 +23,7 @@ from pypool.rundir.records import Record
 from pypool.version import VERSION
 from pypool.worker import agent
 from pypool.worker.arrival import Arrival
-from pypool.worker.slots import Held
+from pypool.worker.slots import LAID_BY_SECONDS, Held
 
 from . import jobs
 from .conftest import Play
@@ -780,7 +780,10 @@ def test_what_is_out_of_the_ordinary_comes_by_itself(play: Play) -> None:
 
 
 def test_a_long_task_does_not_keep_the_values_of_short_ones(play: Play) -> None:
-    """They are taken from where they were laid by, though its worker says nothing."""
+    """They are taken from where they were laid by, though its worker says nothing.
+
+    Nor do they wait until the agent has something else to do: it beats.
+    """
     player = play()
     fifo = player.fifo()
     items = [None] * 20 + [fifo] + [None] * 3
@@ -788,27 +791,33 @@ def test_a_long_task_does_not_keep_the_values_of_short_ones(play: Play) -> None:
     player.share(number, 0, len(items), each=5e-6)
     player.begun(fifo)
     player.until(lambda: len(told(player, number)) >= 20)
+    assert not [record for record in player.news if record.kind == records.BEAT]
     player.release(fifo)
     player.until(lambda: len(told(player, number)) == 24)
 
 
-def test_a_short_task_that_prints_is_told_of_by_itself(play_files: Play) -> None:
-    """With its own range; those around it have printed nothing. It may fail."""
-    player = play_files()
-    items: list[Any] = [0] * 12 + [5] + [0] * 3 + [7, "x", 0, 0]
-    number = player.write(jobs.say_if, items, chunk=0)
-    player.share(number, 0, len(items), each=5e-4)
-    player.until(lambda: len(told(player, number)) == len(items) - 1)
-    assert len(player.written(number)) < len(items)
-    ranges = {entry.index: entry.output for entry in player.entries(number)}
-    (slot,) = {entry.slot for entry in player.entries(number)}
-    printed = {
-        index: player.run.read(names.output(ELEMENT, slot), *place).decode()
-        for index, place in ranges.items()
-    }
-    assert printed == {
-        index: f"{item} is printed\n" if item else "" for index, item in enumerate(items)
-    }
+def test_what_stands_behind_a_long_task_that_was_thought_short_is_given_back(play: Play) -> None:
+    """Once it is over: of those that come next the first may take long, too."""
+    player = play(slots=2)
+    fifo = player.fifo()
+    items = [0.1, fifo, 0.0, 0.0]
+    number = player.write(jobs.sleep_or_hold, items, chunk=0)
+    player.share(number, 0, len(items), each=2e-5)
+    player.begun(fifo)
+    player.until(lambda: told(player, number) == {0: 0.1, 2: 0.0, 3: 0.0})
+    player.release(fifo)
+    player.until(lambda: told(player, number) == dict(enumerate(items)))
+
+
+def test_what_a_worker_gives_back_when_it_dies_is_done_by_the_next_one(play: Play) -> None:
+    """The long task killed nobody; the one behind it does."""
+    player = play()
+    items: list[Any] = ["sleep", "kill", *map(str, range(20))]
+    number = player.write(jobs.die, items, chunk=0)
+    player.share(number, 0, len(items), each=2e-5)
+    assert player.words(records.DEATH)["index"] == 1
+    player.until(lambda: len(told(player, number)) == 21)
+    assert told(player, number) == {i: item for i, item in enumerate(items) if i != 1}
 
 
 def test_short_tasks_may_return_what_looks_like_a_record(play: Play) -> None:
@@ -822,7 +831,7 @@ def test_short_tasks_may_return_what_looks_like_a_record(play: Play) -> None:
     for _ in range(3):  # meanwhile the agent looks at what was laid by
         player.send(records.RETURN)
         player.take(records.RETURNED)
-        time.sleep(2 * agent.LAID_BY_SECONDS)
+        time.sleep(2 * LAID_BY_SECONDS)
     player.release(fifo)
     player.until(lambda: len(told(player, number)) == 4)
     assert told(player, number) == dict(enumerate(items))

@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import time
 import weakref
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +19,7 @@ from pypool.rundir.messages import ERROR, VALUE, Share
 from pypool.task import current_task
 from pypool.worker.laid_by import DATA_BYTES, MOST_IN_COLUMN
 from pypool.worker.page import Page
-from pypool.worker.short import ShortTasks
+from pypool.worker.short import LONG_SECONDS, ShortTasks
 
 from . import jobs
 
@@ -52,9 +53,15 @@ class Told:
             self.errors.append(loads_error(body))
 
     def run(self, function: Any, items: list[Any]) -> None:
-        share = Share(1, 1, 0, 10, 10 + len(items))
+        """Tasks 10, 11, ...: what is given back, for this machine is slow, comes again."""
+        first = 10
+        while first < 10 + len(items):
+            first = self.run_once(function, items[first - 10 :], first)
+
+    def run_once(self, function: Any, items: list[Any], first: int = 10, chunk: int = 0) -> int:
+        share = Share(1, 1, 0, first, first + len(items), chunk=chunk)
         are_numbers = bool(items) and not isinstance(items[0], bytes)
-        self.loop.run(BATCH, share, items, function, are_numbers)
+        return self.loop.run(BATCH, share, items, function, are_numbers)
 
 
 def pickled(*items: Any) -> list[bytes]:
@@ -73,6 +80,15 @@ def test_values_are_sent_at_the_end() -> None:
     assert sum(count for _, count in told.sent) == 3
     assert begun == [10, 11, 12]
     assert told.alone == []
+
+
+@pytest.mark.parametrize("chunk", [0, 4])
+def test_what_stands_behind_a_long_task_is_given_back(chunk: int) -> None:
+    """What was done has been sent. A chunk is for one worker."""
+    told = Told()
+    rest = told.run_once(time.sleep, [0.0, 0.0, 2 * LONG_SECONDS, 0.0], chunk=chunk)
+    assert rest == (14 if chunk else 13)
+    assert sum(count for _, count in told.sent) == rest - 10
 
 
 def test_what_stands_alone_comes_behind_what_was_laid_by() -> None:
