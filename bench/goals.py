@@ -15,7 +15,7 @@ from bench.table import markdown, number
 from bench.workloads.costs import Idle, IdleDriver, Imports
 from bench.workloads.counts import Commands, Files
 from bench.workloads.data import Returned, Taken
-from bench.workloads.maps import Again, Cold, Heavy, Last, Lognormal, Many, Sorted, Start
+from bench.workloads.maps import Again, Cold, Heavy, Last, Lognormal, Many, Short, Sorted, Start
 
 MPI = "mpi4py.futures"
 HEADS = ("measure", "goal", "median", "from", "to", "rounds", "run of", "reached")
@@ -184,6 +184,10 @@ def locally() -> Iterable[Goal]:
     """Local processes, beside those of the standard library."""
     found = against(STANDARD, LOCAL, Again(0).label, "another map")
     yield Goal(f"another map of 16, local, over `{STANDARD}`", found, "at most", 1.1)
+    for milliseconds in (0.2, 1, 10):
+        label = Short(milliseconds).label
+        found = against(STANDARD, LOCAL, label, "warm map")
+        yield Goal(f"{label}, local, over `{STANDARD}`", found, "at most", 1.1)
     for kind in (Lognormal, Last, Sorted, Heavy):
         label = kind(5).label
         found = against(STANDARD, LOCAL, label, FCFS)

@@ -175,7 +175,7 @@ class Short(Workload):
     """Tasks that compute for so many milliseconds, a second of them for each worker."""
 
     choice = Choice("milliseconds of a task", least=0.1, whole=False)
-    defaults = (1, 10)
+    defaults = (0.2, 1, 10)
     measures = (Measure("warm map", "s"),)
 
     @property

@@ -14,7 +14,7 @@ SHORTEST = 0.0005
 
 SHORTER = 1 / 8
 LONGER = 1.05
-"""What naps are multiplied by when a worker ran dry in one, and each time that none did."""
+"""What naps are multiplied by when a worker ran dry in one, and after each other wait."""
 
 
 class Naps:
