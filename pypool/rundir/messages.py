@@ -29,8 +29,6 @@ VOID = 3
 """From worker to agent only: the batch could not be read, nothing of this message was begun."""
 VALUES = 5
 """Values of several tasks, the entry's and those behind it; see `values`."""
-REST = 6
-"""From worker to agent only: this task and those behind it in its message are given back."""
 READY = 4
 """From worker to agent only: the initializer has returned; or the body says what it raised."""
 

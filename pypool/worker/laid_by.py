@@ -1,7 +1,7 @@
 """Values that a worker has laid by: those of short tasks, which are sent together.
 
-A task that takes some microseconds costs less than to tell of it. So the values of such tasks are
-put into memory that worker and agent share, and sent as one entry after half a millisecond or so.
+A short task costs little more than to tell of it, or less. So the values of such tasks are put
+into memory that worker and agent share, and sent as one entry after some milliseconds.
 Nothing of it depends on the worker's life: what it had laid by when it died, or when a task took
 longer than was thought, the agent takes from there.
 

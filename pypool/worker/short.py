@@ -1,8 +1,7 @@
 """Short tasks: those that take less than it costs to tell of them, run in a loop that is lean.
 
 What each of them returns is laid by (see `laid_by`), and sent with others after a moment. Anything
-out of the ordinary, an exception or a large value, is sent at once and by itself. After a task that
-was not short the rest is given back: others may do it meanwhile, if there are more like this one.
+out of the ordinary, an exception, a large value, something printed, is sent at once and by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pypool import task
 from pypool.columns import LETTERS, PICKLES
@@ -26,12 +25,8 @@ if TYPE_CHECKING:
     from pypool.packing import Packed
     from pypool.worker.page import Page
 
-TOGETHER_SECONDS = 0.002
+TOGETHER_SECONDS = 0.004
 """After so many seconds what was laid by is sent."""
-
-LONG_SECONDS = 0.02
-"""After a task that has taken so long what waits behind it in its message is given back. One that
-had to wait for a processor takes less, as a rule."""
 
 
 class ShortTasks:
@@ -75,13 +70,16 @@ class ShortTasks:
         self,
         batch: BatchReader,
         share: Share,
+        blocks: Iterator[tuple[int, int]],
         items: Sequence[Any],
         function: Callable[..., Any],
         are_numbers: bool,
-    ) -> int:
-        """Runs them as long as they are short; gives the index of the first that was not begun.
+        has_printed: Callable[[], bool] | None = None,
+    ) -> None:
+        """Those of the share that are in one of the blocks of first, ..., last - 1, in order.
 
-        The items are numbers to call the function with, or pickles.
+        The items of the share are numbers to call the function with, or pickles. With
+        `has_printed`, a task after which that is so is told of by itself.
         """
         index_at, since_at, clock = self._page.index, self._page.since, time.monotonic
         call = function if are_numbers else _loading(batch.call, function)
@@ -95,39 +93,59 @@ class ShortTasks:
         add = self._begin(share, share.first, kind)
         begun, start = time.time(), clock()
         now = start
+        behind = share.first
         try:
-            for index, item in enumerate(items, share.first):
-                index_at[0] = now_at[0] = index
-                since_at[0] = now
-                value = answer = None
-                try:
-                    value = call(item)
-                except BaseException as error:
-                    answer = self._not_returned(batch, share, index, item, error, are_numbers)
-                if self._forked:
-                    self._end_child()  # before it writes into memory that it shares with us
-                is_laid_by = answer is None and add(value)
-                now = clock()
-                if is_laid_by and now - start <= TOGETHER_SECONDS:
-                    continue
-                own = now - since_at[0]
-                if is_laid_by:
+            for first, last in blocks:
+                if first != behind:  # others have been taken back
                     self._send_laid_by(begun, now - start)
-                    add = self._begin(share, index + 1, kind)
+                    add = self._begin(share, first, kind)
                     begun, start = time.time(), clock()
-                else:
+                    now = start
+                behind = last
+                for index, item in enumerate(
+                    items[first - share.first : last - share.first], first
+                ):
+                    index_at[0] = now_at[0] = index
+                    since_at[0] = now
+                    value = answer = None
+                    try:
+                        value = call(item)
+                    except BaseException as error:
+                        answer = self._not_returned(batch, share, index, item, error, are_numbers)
+                    if self._forked:
+                        self._end_child()  # before it writes into memory that it shares with us
+                    is_alone = has_printed is not None and has_printed()
+                    is_laid_by = answer is None and not is_alone and add(value)
+                    now = clock()
+                    if is_laid_by and now - start <= TOGETHER_SECONDS:
+                        continue
+                    if is_laid_by:
+                        self._send_laid_by(begun, now - start)
+                        add = self._begin(share, index + 1, kind)
+                        begun, start = time.time(), clock()
+                        continue
+                    own = now - since_at[0]
                     self._send_laid_by(begun, now - start - own)
                     begun, start = time.time() - own, now - own
-                    kind, add = self._begin_anew(share, index, kind, value, answer, begun, own)
-                if own > LONG_SECONDS and not share.chunk:
-                    break
+                    if is_alone:
+                        outcome, body = answer or packed_value(value)
+                        self._answer(index, share.attempt, outcome, body, begun, own)
+                        add = self._begin(share, index + 1, kind)
+                    else:
+                        kind, add = self._begin_anew(share, index, kind, value, answer, begun, own)
+                    goes_on = self._page.laid_by.place[2] > 0  # with this value as the first
+                    if goes_on and own > TOGETHER_SECONDS:
+                        self._send_laid_by(begun, own)
+                        add = self._begin(share, index + 1, kind)
+                        goes_on = False
+                    if not goes_on:
+                        begun, start = time.time(), clock()
         except BaseException:  # files cannot be read, as a rule; the tasks before it are done
             task.begin(before)
             self._send_laid_by(begun, now - start)
             raise
         self._send_laid_by(begun, now - start)
         task.begin(before)
-        return now_at[0] + 1
 
     def _begin(self, share: Share, index: int, kind: str) -> Callable[[Any], bool]:
         """Values of that kind are laid by from that task on; gives what does it, if it can.

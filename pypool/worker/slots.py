@@ -1,8 +1,9 @@
 """Slots: the agent's places for workers. Each is fed ahead, watched and, after a death, refilled.
 
-A slot has two pipes. Shares go in as packets, and the agent keeps a reading end: what the worker
-has not read yet it can take back from behind a long task. Outcomes come out as a stream. The
-agent never waits on either.
+A slot has three pipes. Shares go in as packets, and the agent keeps a reading end: what the worker
+has not read yet it can take back from behind a long task. What it has read, but not begun, the
+agent takes back by its permits (see `permits`), if the tasks are short. Outcomes come out as a
+stream. The agent never waits on any of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from pypool.rundir.mailbox import PIECE
 from pypool.rundir.messages import (
     ENTRY_SIZE,
     READY,
-    REST,
     VALUES,
     VOID,
     Entry,
@@ -29,6 +29,7 @@ from pypool.rundir.messages import (
     pack_entry,
 )
 from pypool.rundir.run import RunDirectory
+from pypool.worker import permits
 from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
 from pypool.worker.page import Page
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pypool.worker.objects import ObjectFile
 
 AHEAD_SECONDS = 0.008
-"""How much work a slot is given in advance. What its worker has not read can be taken back."""
+"""How much work a slot is given in advance. What its worker has not begun can be taken back."""
 
 LONG_SECONDS = 0.002
 """A task that has taken so long holds up what waits behind it."""
@@ -53,10 +54,8 @@ MOVED_SECONDS = 0.001
 """So much work behind a task is worth moving to a slot that has none."""
 
 AHEAD_MESSAGES = 14
-MESSAGE_SECONDS = 0.0005
-SHORT_TASKS_SECONDS = 0.002
-"""How much work is passed on at once. What a worker has read cannot be taken back; to tell of it
-costs as much as such tasks."""
+MESSAGE_SECONDS = 0.004
+"""How much work of short tasks is passed on at once; others are passed on one by one."""
 WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
@@ -92,8 +91,7 @@ class Held:
         """Tasks that are passed on together: none of them can be taken back once it is read."""
         if self.share.chunk:
             return self.share.chunk
-        work = SHORT_TASKS_SECONDS if self.seconds <= SHORT else MESSAGE_SECONDS
-        return max(1, int(work / self.seconds)) if self.known else 1
+        return int(MESSAGE_SECONDS / self.seconds) if 0 < self.seconds <= SHORT else 1
 
     @property
     def worth_waking_for(self) -> int:
@@ -113,15 +111,36 @@ class Piece:
     ----------
     are_short : bool
         The worker was told that they are: it lays their values by.
+    message : int
+        Number of the message that passed them on, if they need permits; else 0.
     """
 
-    __slots__ = ("are_short", "first", "held", "last")
+    __slots__ = ("are_short", "first", "held", "last", "message")
 
     def __init__(self, held: Held, first: int, last: int) -> None:
         self.held = held
         self.first = first
         self.last = last
         self.are_short = False
+        self.message = 0
+
+    def part(self, first: int, last: int) -> Piece:
+        """Some of its tasks, passed on by the same message."""
+        part = Piece(self.held, first, last)
+        part.are_short, part.message = self.are_short, self.message
+        return part
+
+    def without(self, taken: list[tuple[int, int]]) -> list[Piece]:
+        """What is left of it without these ranges, which ascend."""
+        if not taken:
+            return [self]
+        left = []
+        at = self.first
+        for first, last in [*taken, (self.last, self.last)]:
+            if at < first:
+                left.append(self.part(at, first))
+            at = last
+        return left
 
     @property
     def name(self) -> tuple[int, int, int, int]:
@@ -174,7 +193,7 @@ class Slot:
     failures : int
         Workers in a row that could not be initialized.
     given_back : list of Piece
-        What the worker has read and not begun, behind a task that took long.
+        What the worker has not begun of a message that it could not read to its end.
     """
 
     def __init__(self, number: int, run: RunDirectory, element: str, prints_to_file: bool) -> None:
@@ -190,8 +209,11 @@ class Slot:
         self.was_ready = False
         self.failures = 0
         self.given_back: list[Piece] = []
+        self._by_chunks = run.info["chunks_per_worker"] is not None
         self._page = Page()
+        self._messages = 0
         self._packets_in = self._packets_kept = self.outcomes = -1
+        self._permits_in = self._permits_kept = -1
 
     def start(
         self,
@@ -215,9 +237,9 @@ class Slot:
         self._page.clear()
         self.ready = info["initializer"] is None
         agent = os.getpid()
-        worker_packets, worker_outcomes = self._fork()
+        worker_packets, worker_permits, worker_outcomes = self._fork()
         if self.pid:
-            self._packets_kept = worker_packets
+            self._packets_kept, self._permits_kept = worker_packets, worker_permits
             os.close(worker_outcomes)
             return
         try:
@@ -235,6 +257,7 @@ class Slot:
                 self._element,
                 self.number,
                 worker_packets,
+                worker_permits,
                 worker_outcomes,
                 self._page,
                 self._prints_to_file,
@@ -246,12 +269,14 @@ class Slot:
         finally:
             os._exit(1)
 
-    def _fork(self) -> tuple[int, int]:
+    def _fork(self) -> tuple[int, int, int]:
         """Two processes with pipes between them; gives the worker's ends, to both."""
         ends: list[int] = []
         try:
             reading, self._packets_in = packet_pipe()
             ends.append(reading)
+            allowed, self._permits_in = permits.open_pipe()
+            ends.append(allowed)
             self.outcomes, writing = os.pipe()
             ends.append(writing)
             os.set_blocking(self.outcomes, False)
@@ -262,7 +287,7 @@ class Slot:
                 os.close(fd)
             self.close()
             raise
-        return reading, writing
+        return reading, allowed, writing
 
     def _redirect_output(self) -> None:
         name = names.output(self._element, self.number)
@@ -299,8 +324,11 @@ class Slot:
         return len(self.outstanding)
 
     def is_held_up(self) -> bool:
-        """Messages wait behind a task that takes long, or for long."""
-        if len(self.outstanding) < 2:
+        """Tasks that can be taken back wait behind one that takes long, or for long."""
+        if not self.outstanding:
+            return False
+        first = self.outstanding[0]
+        if len(self.outstanding) < 2 and (not first.message or first.last - first.first < 2):
             return False
         at_work = self.at_work()
         if at_work is not None and at_work[2] > LONG_SECONDS:
@@ -309,13 +337,20 @@ class Slot:
 
     def send(self, piece: Piece) -> bool:
         """Gives the worker a piece; False if its pipe is full."""
-        message = piece.held.share.part(piece.first, piece.last)
-        message.seconds = piece.held.seconds
+        held, first, last = piece.held, piece.first, piece.last
+        share = held.share.part(first, last)
+        share.seconds = held.seconds
+        piece.are_short = 0 < share.seconds <= SHORT and last - first > 1 and not self._by_chunks
+        number = 0
+        if piece.are_short and not share.chunk:  # a chunk is for one worker, whatever comes
+            self._messages = number = self._messages + 1
         try:
-            os.write(self._packets_in, message.pack())
+            if number:
+                permits.give(self._permits_in, number, first, last, share.seconds)
+            os.write(self._packets_in, permits.pack_message(share, number))
         except BlockingIOError:
-            return False
-        piece.are_short = 0 < message.seconds <= SHORT
+            return False  # permits for a message that does not come are void
+        piece.message = number
         self.outstanding.append(piece)
         return True
 
@@ -351,10 +386,11 @@ class Slot:
         piece = self.outstanding[0]
         if outcome == VOID:
             self.outstanding.popleft()
+            while piece.message and self.outstanding:  # the worker has given up all the message
+                if self.outstanding[0].message != piece.message:
+                    break
+                self.given_back.append(self.outstanding.popleft())
             return Outcome(piece.held, piece.first, entry, seconds, piece.last)
-        if outcome == REST:
-            self.given_back.append(self.outstanding.popleft())
-            return None
         new = index + count - piece.first
         if new <= 0:
             return None  # it was taken from what was laid by
@@ -426,7 +462,8 @@ class Slot:
     def take_back(self) -> list[Piece]:
         """Reads again what the worker has not read, and gives it back.
 
-        The worker may read at the same time, so any message may be missing, not only the first.
+        The worker may read at the same time, so any message or permit may be missing, not only
+        the first.
         """
         unread = []
         while True:
@@ -436,8 +473,9 @@ class Slot:
                 break
             if not packet:
                 break
-            share = Share.unpack(packet)
+            share, _ = permits.unpack_message(packet)
             unread.append((share.batch, share.first, share.last, share.attempt))
+        allowed = permits.take(self._permits_kept)
         taken: list[Piece] = []
         kept: list[Piece] = []
         while self.outstanding:
@@ -445,8 +483,11 @@ class Slot:
             if unread and piece.name == unread[-1]:
                 unread.pop()
                 taken.append(piece)
-            else:
-                kept.append(piece)
+                continue
+            ranges = allowed.get(piece.message, ())
+            ours = [each for each in ranges if piece.first <= each[0] < piece.last]
+            kept += reversed(piece.without(ours))
+            taken += [piece.part(*each) for each in reversed(ours)]
         self.outstanding.extend(reversed(kept))
         return taken[::-1]
 
@@ -515,9 +556,10 @@ class Slot:
 
     def close(self) -> None:
         self._close_packets()
-        if self.outcomes >= 0:
-            os.close(self.outcomes)
-        self.outcomes = -1
+        for fd in (self.outcomes, self._permits_in, self._permits_kept):
+            if fd >= 0:
+                os.close(fd)
+        self.outcomes = self._permits_in = self._permits_kept = -1
 
     def _close_packets(self) -> None:
         for fd in (self._packets_in, self._packets_kept):

@@ -17,8 +17,9 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain, starmap
 from zlib import crc32
 
 from pypool import definitions, packing, pickling, task
@@ -29,7 +30,6 @@ from pypool.rundir.batch import APPLY, MAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import (
     ERROR,
     READY,
-    REST,
     VALUE,
     VALUES,
     VOID,
@@ -46,6 +46,7 @@ from pypool.worker.defined import Defined
 from pypool.worker.log import say
 from pypool.worker.objects import ObjectFile, Objects, above_standard
 from pypool.worker.outcome import packed_value, pickled_error
+from pypool.worker.permits import Permits, unpack_message
 from pypool.worker.short import ShortTasks
 from pypool.worker.trouble import EXHAUSTED, DiskTrouble, disk_trouble, intact
 
@@ -58,8 +59,12 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-SHORT = 100e-6
+SHORT = 0.001
 """Tasks that are expected to take no longer than so many seconds are told of together."""
+
+VERY_SHORT = 100e-6
+"""Of those that take no longer it is not looked which have printed: what an entry says of that is
+said of all its tasks."""
 
 
 PATIENCE = 2.0
@@ -89,8 +94,8 @@ class Worker:
         The element's directory, where large results go.
     slot : int
         Number of the slot.
-    inbox, outbox : int
-        Descriptors: packets with shares; outcomes.
+    inbox, permits, outbox : int
+        Descriptors: packets with shares; which of their tasks may be begun; outcomes.
     page : Page
         Shared with the agent.
     prints_to_file : bool
@@ -105,6 +110,7 @@ class Worker:
         element: str,
         slot: int,
         inbox: int,
+        permits: int,
         outbox: int,
         page: Page,
         prints_to_file: bool,
@@ -115,6 +121,7 @@ class Worker:
         self._slot = slot
         self._inbox = inbox
         self._outbox = outbox
+        self._permits = Permits(permits)
         self._page = page
         self._output = above_standard(os.dup(1)) if prints_to_file else -1
         self._answered = False
@@ -128,6 +135,7 @@ class Worker:
         definitions.come_from(self._defined.__getitem__)
         self._short = ShortTasks(page, self._call, self._send_laid_by, self._answer_short, slot)
         self._printed_before = 0
+        self._watches = False
         self._refuses = run.info.get("on_change") == "refuse"
         self._told_of_changes = False
         self._data = DataFile(run, element, slot, page)
@@ -147,7 +155,7 @@ class Worker:
                 continue
             if not packet:
                 self._leave()
-            self._do(Share.unpack(packet))
+            self._do(*unpack_message(packet))
 
     def _initialize(self) -> None:
         """Calls the pool's initializer, if there is one."""
@@ -179,22 +187,29 @@ class Worker:
         flush_output()
         os._exit(0)
 
-    def _do(self, share: Share) -> None:
-        """All tasks of one message."""
-        self._page.begins(share.batch, share.first, time.monotonic())
+    def _do(self, share: Share, message: int) -> None:
+        """All tasks of one message, or those that have not been taken back."""
+        blocks = self._permits.of(message) if message else iter([(share.first, share.last)])
+        block = next(blocks, None)
+        if block is not None:  # else nothing that goes wrong here is to be told
+            self._page.begins(share.batch, block[0], time.monotonic())
+            self._do_blocks(share, chain([block], blocks))
+
+    def _do_blocks(self, share: Share, blocks: Iterator[tuple[int, int]]) -> None:
+        """Those tasks of a message."""
         try:
             self._patience = LESS_PATIENCE if share.batch in self._damaged else PATIENCE
             batch = patiently(lambda: self._open_batch(share), self._patience)
             self._defined.look()
             if self._are_short(share) and self._loads(batch.digest):
-                self._run_short(batch, share)
+                self._run_short(batch, share, blocks)
                 self._page.rests()
                 self._answered = True
                 return
             items = self._items(batch.items, share)
-            for index, item in enumerate(items, share.first):
+            for index in chain.from_iterable(starmap(range, blocks)):
                 self._page.begins(share.batch, index, time.monotonic())
-                self._task(batch, share, index, item)
+                self._task(batch, share, index, items[index - share.first])
                 self._page.rests()
                 self._answered = True
                 if self._chunks_left is not None and share.ends_chunk(index):
@@ -217,14 +232,16 @@ class Worker:
         with disk_trouble():
             return patiently(lambda: read(share.first, share.last), self._patience)
 
-    def _run_short(self, batch: BatchReader, share: Share) -> None:
+    def _run_short(
+        self, batch: BatchReader, share: Share, blocks: Iterator[tuple[int, int]]
+    ) -> None:
         are_numbers = batch.are_numbers and batch.call == MAP
         items: Sequence[Any] = self._items(batch.numbers if are_numbers else batch.items, share)
         self._printed_before = self._printed()
+        self._watches = self._output >= 0 and share.seconds > VERY_SHORT
+        has_printed = self._has_printed if self._watches else None
         function = self._function(batch.digest)
-        rest = self._short.run(batch, share, items, function, are_numbers)
-        if rest < share.last:
-            self._send(pack_entry(rest, share.attempt, REST, self._slot, 0, 0, 0, (0, 0), b""))
+        self._short.run(batch, share, blocks, items, function, are_numbers, has_printed)
 
     def _are_short(self, share: Share) -> bool:
         """Tasks of which it does not pay to tell one by one."""
@@ -262,15 +279,22 @@ class Worker:
         self._answer(index, attempt, outcome, body, start, seconds, self._printed_before)
         self._printed_before = self._printed()
 
+    def _has_printed(self) -> bool:
+        """Whether short tasks that are watched have printed something that was not told of."""
+        flush_output()
+        return self._printed() != self._printed_before
+
     def _send_laid_by(self, start: float, seconds: float) -> None:
         """The values of short tasks, which began then and took so long together."""
         laid_by = self._page.laid_by
         _, first, count = laid_by.place
         if not count:
             return
-        flush_output()
+        printed = self._printed_before
+        if not self._watches:  # else they have printed nothing
+            flush_output()
+            self._printed_before = self._printed()
         self._borrowed.give_back()
-        printed, self._printed_before = self._printed_before, self._printed()
         entry = pack_entry(
             first,
             laid_by.attempt,

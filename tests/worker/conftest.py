@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pypool.rundir.run import RunDirectory
+from pypool.worker import permits
 from pypool.worker.slots import Slot, packet_pipe
 
 from .player import ELEMENT, Player, run_info
@@ -56,6 +57,7 @@ def slot(tmp_path: Path) -> Iterator[Slot]:
     slot = Slot(0, run, ELEMENT, prints_to_file=False)
     slot.pid = os.getpid()
     slot._packets_kept, slot._packets_in = packet_pipe()
+    slot._permits_kept, slot._permits_in = permits.open_pipe()
     yield slot
     slot.close()
     run.close()

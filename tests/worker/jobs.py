@@ -114,6 +114,13 @@ def say(x: int) -> int:
     return x
 
 
+def say_if(x: int | str) -> int:
+    """Prints what is not 0, and is its double if that is a number."""
+    if x:
+        print(x, "is printed")
+    return 2 * int(x)
+
+
 def close_output(x: int) -> int:
     sys.stdout.close()
     return x

@@ -796,28 +796,61 @@ def test_a_long_task_does_not_keep_the_values_of_short_ones(play: Play) -> None:
     player.until(lambda: len(told(player, number)) == 24)
 
 
-def test_what_stands_behind_a_long_task_that_was_thought_short_is_given_back(play: Play) -> None:
-    """Once it is over: of those that come next the first may take long, too."""
+@pytest.mark.parametrize("each", [1e-4, 1e-3])
+def test_what_stands_behind_a_long_task_that_was_thought_short_is_taken_back(
+    play: Play, each: float
+) -> None:
+    """Out of its message, though the worker has read that."""
     player = play(slots=2)
-    fifo = player.fifo()
-    items = [0.1, fifo, 0.0, 0.0]
+    fifos = [player.fifo(name) for name in ("one", "other")]
+    items = [fifos[0], fifos[0], fifos[1], *[0.0] * 20]
+    items[1] = 0.0
     number = player.write(jobs.sleep_or_hold, items, chunk=0)
-    player.share(number, 0, len(items), each=2e-5)
-    player.begun(fifo)
-    player.until(lambda: told(player, number) == {0: 0.1, 2: 0.0, 3: 0.0})
-    player.release(fifo)
+    player.share(number, 0, len(items), each=each)
+    player.begun(fifos[0])
+    player.until(lambda: set(told(player, number)) >= {1})
+    player.begun(fifos[1])
+    player.release(fifos[1])
+    player.until(lambda: len(told(player, number)) == len(items) - 1)
+    player.release(fifos[0])
     player.until(lambda: told(player, number) == dict(enumerate(items)))
 
 
-def test_what_a_worker_gives_back_when_it_dies_is_done_by_the_next_one(play: Play) -> None:
-    """The long task killed nobody; the one behind it does."""
+def test_who_has_the_rest_of_a_message_taken_away_goes_on(play: Play) -> None:
+    """With what comes next. Nothing is done twice."""
     player = play()
-    items: list[Any] = ["sleep", "kill", *map(str, range(20))]
-    number = player.write(jobs.die, items, chunk=0)
-    player.share(number, 0, len(items), each=2e-5)
-    assert player.words(records.DEATH)["index"] == 1
-    player.until(lambda: len(told(player, number)) == 21)
-    assert told(player, number) == {i: item for i, item in enumerate(items) if i != 1}
+    fifo = player.fifo()
+    items = [fifo, *[0.0] * 30]
+    number = player.write(jobs.sleep_or_hold, items, chunk=0)
+    player.share(number, 0, len(items), each=1e-4)
+    player.begun(fifo)
+    player.send(records.RETURN, key=7)
+    assert player.words(records.RETURNED)["ranges"] == [[number, 1, 31]]
+    player.release(fifo)
+    player.share(number, 5, 20, each=1e-4)
+    player.until(lambda: set(told(player, number)) == {0, *range(5, 20)})
+    later = player.deal(jobs.double, [4])
+    assert player.values(later, 1) == [8]
+    assert set(told(player, number)) == {0, *range(5, 20)}
+
+
+def test_a_short_task_that_prints_is_told_of_by_itself(play_files: Play) -> None:
+    """With its own range; those around it have printed nothing. It may fail."""
+    player = play_files()
+    items: list[Any] = [0] * 12 + [5] + [0] * 3 + [7, "x", 0, 0]
+    number = player.write(jobs.say_if, items, chunk=0)
+    player.share(number, 0, len(items), each=5e-4)
+    player.until(lambda: len(told(player, number)) == len(items) - 1)
+    assert len(player.written(number)) < len(items)
+    ranges = {entry.index: entry.output for entry in player.entries(number)}
+    (slot,) = {entry.slot for entry in player.entries(number)}
+    printed = {
+        index: player.run.read(names.output(ELEMENT, slot), *place).decode()
+        for index, place in ranges.items()
+    }
+    assert printed == {
+        index: f"{item} is printed\n" if item else "" for index, item in enumerate(items)
+    }
 
 
 def test_short_tasks_may_return_what_looks_like_a_record(play: Play) -> None:

@@ -19,7 +19,7 @@ from pypool.rundir.messages import ERROR, VALUE, Share
 from pypool.task import current_task
 from pypool.worker.laid_by import DATA_BYTES, MOST_IN_COLUMN
 from pypool.worker.page import Page
-from pypool.worker.short import LONG_SECONDS, ShortTasks
+from pypool.worker.short import TOGETHER_SECONDS, ShortTasks
 
 from . import jobs
 
@@ -52,16 +52,12 @@ class Told:
         if outcome == ERROR:
             self.errors.append(loads_error(body))
 
-    def run(self, function: Any, items: list[Any]) -> None:
-        """Tasks 10, 11, ...: what is given back, for this machine is slow, comes again."""
-        first = 10
-        while first < 10 + len(items):
-            first = self.run_once(function, items[first - 10 :], first)
-
-    def run_once(self, function: Any, items: list[Any], first: int = 10, chunk: int = 0) -> int:
-        share = Share(1, 1, 0, first, first + len(items), chunk=chunk)
+    def run(self, function: Any, items: list[Any], *blocks: tuple[int, int]) -> None:
+        """Tasks 10, 11, ..., or some of them."""
+        share = Share(1, 1, 0, 10, 10 + len(items))
         are_numbers = bool(items) and not isinstance(items[0], bytes)
-        return self.loop.run(BATCH, share, items, function, are_numbers)
+        whole = ((share.first, share.last),)
+        self.loop.run(BATCH, share, iter(blocks or whole), items, function, are_numbers)
 
 
 def pickled(*items: Any) -> list[bytes]:
@@ -82,13 +78,21 @@ def test_values_are_sent_at_the_end() -> None:
     assert told.alone == []
 
 
-@pytest.mark.parametrize("chunk", [0, 4])
-def test_what_stands_behind_a_long_task_is_given_back(chunk: int) -> None:
-    """What was done has been sent. A chunk is for one worker."""
+@pytest.mark.parametrize("are_numbers", [True, False])
+def test_only_what_may_be_begun_is(are_numbers: bool) -> None:
+    """Values of tasks that do not follow each other do not go together."""
     told = Told()
-    rest = told.run_once(time.sleep, [0.0, 0.0, 2 * LONG_SECONDS, 0.0], chunk=chunk)
-    assert rest == (14 if chunk else 13)
-    assert sum(count for _, count in told.sent) == rest - 10
+    items = [*range(10)]
+    told.run(str, items if are_numbers else pickled(*items), (12, 14), (14, 15), (17, 20))
+    assert told.values == {10 + item: str(item) for item in (2, 3, 4, 7, 8, 9)}
+    assert told.sent == [(12, 3), (17, 3)]
+
+
+def test_what_took_long_does_not_wait_for_others() -> None:
+    """Not even the first value, with which others might go."""
+    told = Told()
+    told.run(time.sleep, [2 * TOGETHER_SECONDS, 2 * TOGETHER_SECONDS, 0.0])
+    assert told.sent[:2] == [(10, 1), (11, 1)]
 
 
 def test_what_stands_alone_comes_behind_what_was_laid_by() -> None:
@@ -236,7 +240,7 @@ def test_items_are_called_with_as_the_batch_says() -> None:
         (APPLY, pickled(((2,), {"exp": 10}), ((3, 10), {}))),
     ):
         batch = cast("BatchReader", SimpleNamespace(call=call, index_in_call=int, seed=b""))
-        told.loop.run(batch, Share(1, 1, 0, 0, 2), items, pow, False)
+        told.loop.run(batch, Share(1, 1, 0, 0, 2), iter([(0, 2)]), items, pow, False)
         assert told.values == {0: 1024, 1: 59049}
         told.values.clear()
 

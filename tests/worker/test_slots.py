@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pypool.columns import PICKLES
-from pypool.rundir.messages import Share
-from pypool.worker import slots
+from pypool.rundir.messages import VOID, Share, pack_entry
+from pypool.worker import permits, slots
 from pypool.worker.slots import Held, Piece, Slot
 
 from .player import run_info
@@ -48,6 +48,44 @@ def test_a_worker_may_read_while_its_tasks_are_taken_back(
     monkeypatch.setattr(slots.os, "read", read_with_a_rival)
     assert slot.take_back() == [second, fourth]
     assert list(slot.outstanding) == [first, third]
+
+
+def test_what_a_worker_may_not_begin_any_more_comes_back(slot: Slot) -> None:
+    """Out of a message that it has read; what it was faster to begin stays with it."""
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    assert slot.send(Piece(held, 10, 20))
+    _, number = permits.unpack_message(os.read(slot._packets_kept, 4096))
+    allowed = permits.Permits(slot._permits_kept).of(number)
+    assert [next(allowed), next(allowed)] == [(0, 1), (1, 2)]
+    taken = slot.take_back()
+    assert [(piece.first, piece.last) for piece in taken] == [(2, 10), (10, 20)]
+    assert [(piece.first, piece.last) for piece in slot.outstanding] == [(0, 2)]
+    assert slot.take_back() == []
+
+
+def test_a_message_of_which_some_was_taken_back_may_be_void(slot: Slot) -> None:
+    """All that was left of it is done elsewhere."""
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    piece = slot.outstanding.popleft()
+    slot.outstanding.extend(piece.without([(2, 5), (6, 10)]))
+    assert slot.send(Piece(held, 10, 20))
+    entry = pack_entry(0, 1, VOID, 0, 0, 0, 0, (0, 0), b"it is damaged")
+    (outcome,) = slot._whole(entry)
+    assert (outcome.index, outcome.void_to) == (0, 2)
+    assert [(each.first, each.last) for each in slot.given_back] == [(5, 6)]
+    assert [(each.first, each.last) for each in slot.outstanding] == [(10, 20)]
+
+
+def test_a_chunk_is_for_one_worker(slot: Slot) -> None:
+    """It needs no permits, for none of it can be taken back."""
+    held = Held(1, Share(1, 1, 0, 0, 10, seconds=1e-3, chunk=10))
+    assert slot.send(Piece(held, 0, 10))
+    assert os.read(slot._packets_kept, 4096)
+    assert permits.take(slot._permits_kept) == {}
+    assert slot.take_back() == []
+    assert [(piece.first, piece.last) for piece in slot.outstanding] == [(0, 10)]
 
 
 def test_a_slot_without_room_for_a_worker_is_empty(
