@@ -54,7 +54,7 @@ MOVED_SECONDS = 0.001
 """So much work behind a task is worth moving to a slot that has none."""
 
 AHEAD_MESSAGES = 14
-MESSAGE_SECONDS = 0.004
+MESSAGE_SECONDS = 0.005
 """How much work of short tasks is passed on at once; others are passed on one by one."""
 WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6

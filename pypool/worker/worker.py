@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-SHORT = 0.001
+SHORT = 0.0025
 """Tasks that are expected to take no longer than so many seconds are told of together."""
 
 VERY_SHORT = 100e-6
