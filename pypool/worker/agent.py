@@ -373,7 +373,7 @@ class Agent:
             if not slot.outstanding:
                 some_idle = some_idle or slot.ready
                 continue
-            some_ahead = some_ahead or len(slot.outstanding) > 1
+            some_ahead = some_ahead or slot.has_more()
             due = min(due, now + slot.laid_by_in())
         if some_idle and some_ahead:
             due = min(due, now + LONG_SECONDS)

@@ -123,6 +123,7 @@ class ShortTasks:
                         self._send_laid_by(begun, now - start)
                         add = self._begin(share, index + 1, kind)
                         begun, start = time.time(), clock()
+                        now = start
                         continue
                     own = now - since_at[0]
                     self._send_laid_by(begun, now - start - own)
@@ -140,6 +141,7 @@ class ShortTasks:
                         goes_on = False
                     if not goes_on:
                         begun, start = time.time(), clock()
+                        now = start
         except BaseException:  # files cannot be read, as a rule; the tasks before it are done
             task.begin(before)
             self._send_laid_by(begun, now - start)

@@ -88,7 +88,7 @@ class Held:
         return self.seconds > 0
 
     def message_size(self) -> int:
-        """Tasks that are passed on together: none of them can be taken back once it is read."""
+        """Tasks that are passed on together."""
         if self.share.chunk:
             return self.share.chunk
         return int(MESSAGE_SECONDS / self.seconds) if 0 < self.seconds <= SHORT else 1
@@ -212,6 +212,8 @@ class Slot:
         self._by_chunks = run.info["chunks_per_worker"] is not None
         self._page = Page()
         self._messages = 0
+        self._most_messages = AHEAD_MESSAGES
+        self._has_permits = False
         self._packets_in = self._packets_kept = self.outcomes = -1
         self._permits_in = self._permits_kept = -1
 
@@ -275,6 +277,9 @@ class Slot:
         try:
             reading, self._packets_in = packet_pipe()
             ends.append(reading)
+            room = packets_held(reading)
+            self._most_messages = min(room or AHEAD_MESSAGES, AHEAD_MESSAGES)
+            self._has_permits = room > 0  # else a packet might not follow its permits
             allowed, self._permits_in = permits.open_pipe()
             ends.append(allowed)
             self.outcomes, writing = os.pipe()
@@ -299,7 +304,7 @@ class Slot:
 
     def wants(self, held: Held) -> int:
         """How many more tasks of this share the worker should be given now."""
-        if not self.pid or not self.ready or len(self.outstanding) >= AHEAD_MESSAGES:
+        if not self.pid or not self.ready or len(self.outstanding) >= self._most_messages:
             return 0
         if not self.outstanding:
             return held.message_size()
@@ -323,12 +328,16 @@ class Slot:
         """How many messages the worker has not answered."""
         return len(self.outstanding)
 
+    def has_more(self) -> bool:
+        """There may be something that can be taken back."""
+        if len(self.outstanding) != 1:
+            return len(self.outstanding) > 1
+        piece = self.outstanding[0]
+        return piece.message > 0 and piece.last - piece.first > 1
+
     def is_held_up(self) -> bool:
         """Tasks that can be taken back wait behind one that takes long, or for long."""
-        if not self.outstanding:
-            return False
-        first = self.outstanding[0]
-        if len(self.outstanding) < 2 and (not first.message or first.last - first.first < 2):
+        if not self.has_more():
             return False
         at_work = self.at_work()
         if at_work is not None and at_work[2] > LONG_SECONDS:
@@ -342,14 +351,14 @@ class Slot:
         share.seconds = held.seconds
         piece.are_short = 0 < share.seconds <= SHORT and last - first > 1 and not self._by_chunks
         number = 0
-        if piece.are_short and not share.chunk:  # a chunk is for one worker, whatever comes
+        if piece.are_short and self._has_permits and not share.chunk:  # which is for one worker
             self._messages = number = self._messages + 1
         try:
             if number:
                 permits.give(self._permits_in, number, first, last, share.seconds)
             os.write(self._packets_in, permits.pack_message(share, number))
         except BlockingIOError:
-            return False  # permits for a message that does not come are void
+            return False
         piece.message = number
         self.outstanding.append(piece)
         return True
@@ -578,6 +587,22 @@ def packet_pipe() -> tuple[int, int]:
     reading.setblocking(False)
     writing.setblocking(False)
     return reading.detach(), writing.detach()
+
+
+def packets_held(fd: int) -> int:
+    """So many packets go into a pipe, one in a page; 0 if that is not known.
+
+    An ordinary user whose pipes have used up what they may have gets small ones.
+    """
+    import fcntl
+
+    get_size = getattr(fcntl, "F_GETPIPE_SZ", None)
+    if get_size is None:
+        return 0
+    try:
+        return int(fcntl.fcntl(fd, get_size)) // os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def enlarge(fd: int) -> None:

@@ -12,7 +12,6 @@ import atexit
 import errno
 import os
 import resource
-import select
 import signal
 import sys
 import time
@@ -39,6 +38,7 @@ from pypool.rundir.messages import (
 )
 from pypool.rundir.objects import ELSEWHERE
 from pypool.rundir.run import RunDirectory
+from pypool.rundir.waiting import wait_for
 from pypool.task import Task
 from pypool.words import unpack
 from pypool.worker.borrowed import Borrowed
@@ -66,6 +66,9 @@ VERY_SHORT = 100e-6
 """Of those that take no longer it is not looked which have printed: what an entry says of that is
 said of all its tasks."""
 
+
+WAIT_SECONDS = 3600.0
+"""An idle worker looks again then, though nobody has woken it."""
 
 PATIENCE = 2.0
 LESS_PATIENCE = 0.05
@@ -151,7 +154,7 @@ class Worker:
                 packet = os.read(self._inbox, 4096)
             except BlockingIOError:
                 self._close_batch()  # a batch that nobody needs may be removed
-                select.select([self._inbox], [], [])
+                wait_for([self._inbox], (), WAIT_SECONDS)
                 continue
             if not packet:
                 self._leave()

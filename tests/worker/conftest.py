@@ -58,6 +58,7 @@ def slot(tmp_path: Path) -> Iterator[Slot]:
     slot.pid = os.getpid()
     slot._packets_kept, slot._packets_in = packet_pipe()
     slot._permits_kept, slot._permits_in = permits.open_pipe()
+    slot._has_permits = True
     yield slot
     slot.close()
     run.close()

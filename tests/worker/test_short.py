@@ -88,6 +88,20 @@ def test_only_what_may_be_begun_is(are_numbers: bool) -> None:
     assert told.sent == [(12, 3), (17, 3)]
 
 
+def test_what_it_takes_to_send_is_no_part_of_the_next_task() -> None:
+    """Of a large value, to a slow disk."""
+    told = Told()
+    seconds: list[float] = []
+
+    def answer(*words: Any) -> None:
+        seconds.append(words[-1])
+        time.sleep(0.5)
+
+    told.loop._answer = answer
+    told.run(jobs.odd, [100_000] * 3)
+    assert max(seconds) < 0.5
+
+
 def test_what_took_long_does_not_wait_for_others() -> None:
     """Not even the first value, with which others might go."""
     told = Told()

@@ -1,6 +1,7 @@
 """A slot by itself: what it takes back from its worker, alive or dead."""
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_a_message_of_which_some_was_taken_back_may_be_void(slot: Slot) -> None:
     assert (outcome.index, outcome.void_to) == (0, 2)
     assert [(each.first, each.last) for each in slot.given_back] == [(5, 6)]
     assert [(each.first, each.last) for each in slot.outstanding] == [(10, 20)]
+
+
+def test_what_goes_into_the_pipe_is_all_that_a_worker_gets(slot: Slot) -> None:
+    """A user whose pipes have used up their allowance has small ones; then no message fails."""
+    fcntl.fcntl(slot._packets_in, fcntl.F_SETPIPE_SZ, 4096)
+    room = slots.packets_held(slot._packets_kept)
+    assert room == 4096 // os.sysconf("SC_PAGE_SIZE")
+    slot.ready = True
+    slot._most_messages = room
+    held = Held(1, Share(1, 1, 0, 0, 100, seconds=1e-3))
+    sent = 0
+    while slot.wants(held):
+        assert slot.send(Piece(held, sent, sent + 2))
+        sent += 2
+    assert sent == 2 * room
 
 
 def test_a_chunk_is_for_one_worker(slot: Slot) -> None:
