@@ -86,7 +86,7 @@ class Watch:
                         pending.append((submission.job or "", state._replace(node="")))
                     elif key in awaited:
                         silent = True
-                    elif state.node:
+                    elif state.node and submission.said_hello(index):
                         self._ends.well(state.node)
         self._waiting.take(pending, silent, now)
         if absent and self._looking_back is None:
