@@ -1,5 +1,6 @@
 """What a pool costs before it works and while it does not: imports, an agent's start, idleness."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from bench.workloads.base import Choice, Measure, Workload, counted, is_ours
 from pypool.rundir import names, records
 from pypool.rundir.mailbox import FileWriter
 from pypool.rundir.run import RunDirectory
+from pypool.rundir.waiting import wait_for
 from pypool.version import VERSION
 
 OVER = 20.0
@@ -27,10 +29,10 @@ STARTS = 5
 USERS_IMPORT = "from pypool.slurm import Pool"
 """What users write: it brings the pool, which `import pypool` leaves for later."""
 
-SAYS_HELLO_WITHIN = 30.0
-LOOKS_EVERY = 0.0001
+COMES_AND_GOES_WITHIN = 30.0
 
 START = ROOT / "pypool" / "worker" / "start.py"
+START_AND_TELL = Path(__file__).with_name("greeting.py")
 
 
 class Imports(Workload):
@@ -124,23 +126,22 @@ class Agents:
     def greeted(self) -> float:
         """Seconds from the start of an agent to its hello."""
         element = self.element()
-        outbox = Path(self.run.path, names.outbox(element, 1))
-        silent = subprocess.DEVNULL
+        self.stop(names.inbox(element))
         begin = time.perf_counter()
-        agent = subprocess.Popen(
-            self.command(element), env=self.environment, stdout=silent, stderr=silent
-        )
-        try:
-            while not outbox.stat().st_size:
-                if time.perf_counter() - begin > SAYS_HELLO_WITHIN:
-                    raise PeerError(f"no hello within {SAYS_HELLO_WITHIN:g} s")
-                time.sleep(LOOKS_EVERY)
+        with subprocess.Popen(
+            self.command(element, START_AND_TELL),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as agent:
+            assert agent.stdout is not None
+            told = wait_for([agent.stdout.fileno()], (), COMES_AND_GOES_WITHIN)
             seconds = time.perf_counter() - begin
-            self.stop(names.inbox(element))
-            agent.wait(SAYS_HELLO_WITHIN)
-        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                agent.wait(COMES_AND_GOES_WITHIN if told else 0)
             agent.kill()
-            agent.wait()
+        if not Path(self.run.path, names.outbox(element, 1)).stat().st_size:
+            raise PeerError(f"an agent left without a hello, with exit code {agent.returncode}")
         return seconds
 
     def modules(self) -> int:
@@ -158,8 +159,8 @@ class Agents:
         self.run.make_file(names.outbox(element, 1))
         return element
 
-    def command(self, element: str) -> list[str]:
-        return [self.python, str(START), self.run.path, element]
+    def command(self, element: str, start: Path = START) -> list[str]:
+        return [self.python, str(start), self.run.path, element]
 
     def stop(self, name: str) -> None:
         """Says so in that file."""
