@@ -60,6 +60,9 @@ WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
 
+REMEMBERED = 64
+"""So many tasks of a share, or what was told of together, say how long the others take."""
+
 NO_RESERVE = 10 * LEAST_SECONDS
 """Tasks that take no longer are done sooner than is thought: they are no reserve."""
 
@@ -78,10 +81,15 @@ class Held:
         self.seconds = share.seconds
         self.timed = 0
 
-    def learn(self, seconds: float) -> None:
-        """One more run time: the mean of this share's tasks, begun with what the driver thought."""
-        self.timed += 1
-        self.seconds += (max(seconds, LEAST_SECONDS) - self.seconds) / self.timed
+    def learn(self, seconds: float, count: int) -> None:
+        """So many tasks took so long each: the mean of this share's last ones.
+
+        It begins with what the driver thought. If it does not take to the new soon, the first call
+        of a function, which imports something, has thousands of short ones passed on one by one.
+        """
+        self.timed = min(self.timed + count, REMEMBERED)
+        weight = min(count / self.timed, 1.0)
+        self.seconds += weight * (max(seconds, LEAST_SECONDS) - self.seconds)
 
     @property
     def known(self) -> bool:
@@ -406,7 +414,7 @@ class Slot:
         if new < count:  # and so were the first of these
             entry = Entry(entry).without(count - new)
             index = piece.first
-        piece.held.learn(seconds)
+        piece.held.learn(seconds, new)
         piece.first += new
         if piece.first == piece.last:
             self.outstanding.popleft()

@@ -133,6 +133,7 @@ class Worker:
         self._batch_fd = -1
         self._objects = Objects(run, known)
         self._loaded: tuple[bytes, int, Callable[..., Any]] = b"", -1, len
+        self._loading_seconds = 0.0
         self._borrowed = Borrowed()
         self._defined = Defined(self._definition)
         definitions.come_from(self._defined.__getitem__)
@@ -262,10 +263,12 @@ class Worker:
         return True
 
     def _task(self, batch: BatchReader, share: Share, index: int, item: bytes) -> None:
+        """One task; that its function has to be loaded first, once, says nothing of the others."""
         printed = self._printed()
+        loading = self._loading_seconds
         start, clock = time.time(), time.perf_counter()
         outcome, body = self._call(batch, share, index, item)
-        seconds = time.perf_counter() - clock
+        seconds = time.perf_counter() - clock - (self._loading_seconds - loading)
         flush_output()
         self._answer(index, share.attempt, outcome, body, start, seconds, printed)
 
@@ -425,6 +428,15 @@ class Worker:
         batch = -1 if self._batch is None else self._batch.number
         if self._loaded[:2] == (digest, batch):
             return self._loaded[2]
+        clock = time.perf_counter()
+        try:
+            function = self._load(digest, batch)
+        finally:
+            self._loading_seconds += time.perf_counter() - clock
+        self._loaded = digest, batch, function
+        return function
+
+    def _load(self, digest: bytes, batch: int) -> Callable[..., Any]:
         function, code = patiently(lambda: self._objects.function(digest, batch), self._patience)
         if code is not None:
             try:
@@ -432,7 +444,6 @@ class Worker:
             except CodeChangedError:
                 self._objects.forget(digest)  # it is refused each time
                 raise
-        self._loaded = digest, batch, function
         return function
 
     def _argument(self, batch: BatchReader, item: bytes) -> Any:

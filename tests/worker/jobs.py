@@ -55,6 +55,19 @@ def hold(fifo: str | None) -> str | None:
     return fifo
 
 
+class SlowToLoad:
+    """A function that takes its time until it can be called."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __setstate__(self, state: dict[str, float]) -> None:
+        time.sleep(state["seconds"])
+
+    def __call__(self, x: object) -> object:
+        return x
+
+
 def sleep_or_hold(seconds: float | str) -> float | str | None:
     """Takes so long, or until somebody writes to the fifo."""
     if isinstance(seconds, str):

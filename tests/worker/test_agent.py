@@ -59,6 +59,14 @@ def test_a_share_is_answered_task_by_task(play: Play) -> None:
     assert all(1000 < entry.memory < 10_000_000 for entry in entries)
 
 
+def test_that_a_function_is_loaded_is_no_part_of_the_first_task(play: Play) -> None:
+    """Or the others would be thought to take as long."""
+    player = play()
+    number = player.deal(jobs.SlowToLoad(2.0), range(3))
+    assert player.values(number, 3) == [0, 1, 2]
+    assert all(entry.seconds < 2 for entry in player.answers(number, 3))
+
+
 def test_a_function_is_called_with_several_arguments_if_asked(play: Play) -> None:
     """As `starmap` does."""
     player = play()

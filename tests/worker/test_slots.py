@@ -104,6 +104,27 @@ def test_a_chunk_is_for_one_worker(slot: Slot) -> None:
     assert [(piece.first, piece.last) for piece in slot.outstanding] == [(0, 10)]
 
 
+def test_after_a_slow_first_call_short_tasks_are_soon_passed_on_together() -> None:
+    """It may have imported something: neither one by one for long, nor all after one of them."""
+    held = Held(1, Share(1, 1, 0, 0, 100_000))
+    held.learn(0.1, 1)
+    sizes = [held.message_size()]
+    while held.message_size() < 1000:
+        held.learn(1e-6, held.message_size())
+        sizes.append(held.message_size())
+    assert sizes[:10] == [1] * 10
+    assert len(sizes) < 100
+
+
+def test_after_long_ones_at_the_end_tasks_are_passed_on_one_by_one() -> None:
+    """However many short ones there were before."""
+    held = Held(1, Share(1, 1, 0, 0, 100_000))
+    held.learn(1e-6, 50_000)
+    assert held.message_size() > 1000
+    held.learn(1.0, 1)
+    assert held.message_size() == 1
+
+
 def test_a_slot_without_room_for_a_worker_is_empty(
     slot: Slot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
