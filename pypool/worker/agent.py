@@ -300,7 +300,8 @@ class Agent:
         hungry = self._slots
         while hungry and self._todo:
             in_turn = sorted(hungry, key=Slot.backlog)  # who has nothing to do first
-            hungry = [slot for slot in in_turn if self._todo and self._feed_one(slot)]
+            places = zip(in_turn, range(len(in_turn), 0, -1), strict=True)
+            hungry = [slot for slot, left in places if self._todo and self._feed_one(slot, left)]
 
     def _relieve(self, now: float) -> None:
         """What waits behind a task that takes long goes to a slot that has nothing to do."""
@@ -314,12 +315,13 @@ class Agent:
     def _some_idle(self) -> bool:
         return any(slot.pid and slot.ready and not slot.outstanding for slot in self._slots)
 
-    def _feed_one(self, slot: Slot) -> bool:
+    def _feed_one(self, slot: Slot, others: int) -> bool:
+        """A fair part of what is there, if so many slots are still to get one."""
         piece = self._todo[0]
         wanted = slot.wants(piece.held)
         if not wanted:
             return False
-        fair = -(-(piece.last - piece.first) // len(self._slots))
+        fair = -(-(piece.last - piece.first) // others)
         count = min(wanted, max(fair, piece.held.worth_waking_for))
         last = min(piece.held.whole_chunk(piece.first + count), piece.last)
         part = Piece(piece.held, piece.first, last)

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,19 @@ def test_all_slots_work_at_once(play: Play) -> None:
     for fifo in fifos:
         player.release(fifo)
     assert player.values(number, 2) == fifos
+
+
+def test_short_tasks_are_shared_out_evenly(play: Play) -> None:
+    """What few there are: nobody is to be given the work of others later."""
+    player = play(slots=3)
+    fifos = [player.fifo(str(index)) for index in range(16)]
+    number = player.write(jobs.hold, fifos, chunk=0)
+    player.share(number, 0, 16, each=1e-4)
+    for first in (0, 6, 11):
+        player.begun(fifos[first])
+    with ThreadPoolExecutor(len(fifos)) as threads:
+        list(threads.map(player.release, fifos))  # in whatever order they are begun
+    player.until(lambda: told(player, number) == dict(enumerate(fifos)))
 
 
 @pytest.mark.parametrize(("chunk", "each"), [(0, 0.0), (1, 0.0), (1, 1e-5)])
