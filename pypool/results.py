@@ -285,6 +285,11 @@ reason; of these the second says nothing."""
 END = -1
 FAILED = -2
 
+AHEAD_SECONDS = 0.25
+PACE_SECONDS = 0.05
+"""As many light items are taken ahead as are done in so many seconds; how many these are is looked
+at so often, at most."""
+
 
 class Stream:
     """The results of a lazy call, between who feeds it and who consumes it.
@@ -295,12 +300,18 @@ class Stream:
     ----------
     bound : int
         How many items may be taken from the iterable ahead of what was consumed.
+    most : int, optional
+        How many if items and results are light and come fast.
     pull : callable, optional
         Runs the next task, here and now; called when the consumer finds nothing.
     """
 
-    def __init__(self, bound: int, pull: Callable[[], object] | None = None) -> None:
+    def __init__(self, bound: int, most: int = 0, pull: Callable[[], object] | None = None) -> None:
         self._bound: float = bound
+        self._most = most
+        self._fast = 0
+        self._light = 0
+        self._pace_since = monotonic(), 0
         self._pull = pull
         self._arrivals: SimpleQueue[Arrival] = SimpleQueue()
         self._pokes: SimpleQueue[None] = SimpleQueue()
@@ -336,7 +347,7 @@ class Stream:
 
         Gives whether there is room only because of what was consumed since it last said so.
         """
-        bound = self._bound
+        bound = max(self._bound, self._fast)
         if self._abandoned:
             self._arrivals = SimpleQueue()  # nobody will take them
         if self._begun + count - self._seen <= bound:
@@ -348,8 +359,26 @@ class Stream:
             while not (self._has_room() or self.over):
                 self._pokes.get()
             self._full = False
+            self._learn_pace(monotonic())
         self._seen = self._begun - self._ahead()
         return True
+
+    def _learn_pace(self, now: float) -> None:
+        """As many are taken ahead as are done in a moment, or workers would wait for the next."""
+        since, before = self._pace_since
+        if now - since >= PACE_SECONDS:
+            light = self._light
+            self._pace_since = now, light
+            self._fast = min(self._most, int(AHEAD_SECONDS * (light - before) / (now - since)))
+
+    def met_heavy_item(self) -> None:
+        """Of such a kind no more are to be taken ahead than the bound says."""
+        self._most = self._fast = 0
+
+    @property
+    def room(self) -> float:
+        """So many items there is room for at least, as far as was seen last."""
+        return max(self._bound, self._fast) - (self._begun - self._seen)
 
     def _has_room(self) -> bool:
         return self._bound == inf or self._ahead() <= self._wanted
@@ -371,8 +400,9 @@ class Stream:
         self._put(index, success, [value])
 
     def set_items(self, first: int, values: list[Any]) -> None:
-        """These tasks have returned."""
+        """These tasks have returned, and what they have is light."""
         self._arrived += len(values)
+        self._light += len(values)
         self._put(first, True, values)
 
     def _put(self, first: int, success: bool, values: list[Any]) -> None:

@@ -346,6 +346,51 @@ def test_who_feeds_learns_that_room_was_made() -> None:
     assert [feed(number) for number in range(4)] == [False, False, True, False]
 
 
+def goes_ahead(monkeypatch: pytest.MonkeyPatch, give: Callable[[Stream, int], None]) -> list[float]:
+    """How far a stream lets items be taken ahead: at first, when four came in 0.1 s, in 100 s."""
+    clock = [0.0]
+    monkeypatch.setattr(results, "monotonic", lambda: clock[0])
+    stream = Stream(4, most=9)
+    consumer: IMapUnorderedIterator[int] = IMapUnorderedIterator(stream)
+    found = [stream.room]
+    for clock[0] in (0.1, 100.1):
+        while stream.room >= 1:
+            give(stream, stream.begin_item())
+        thread = threading.Thread(target=stream.await_room)
+        thread.start()
+        while thread.is_alive():
+            next(consumer)
+            thread.join(0.1)
+        found.append(stream.room + stream._ahead())
+    return found
+
+
+def test_of_light_ones_that_come_fast_more_are_taken_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many as are done in a quarter of a second, within a bound; as before when they do not."""
+
+    def light(stream: Stream, index: int) -> None:
+        stream.set_items(index, [index])
+
+    assert goes_ahead(monkeypatch, light) == [4, 9, 4]
+    monkeypatch.setattr(results, "AHEAD_SECONDS", 0.2)
+    assert goes_ahead(monkeypatch, light) == [4, 8, 4]
+
+
+def test_heavy_results_and_heavy_items_are_not_taken_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However fast they come: they take memory, or room on the disk."""
+    assert goes_ahead(monkeypatch, lambda stream, i: stream.set_item(i, True, i)) == [4, 4, 4]
+
+    def heavy(stream: Stream, index: int) -> None:
+        stream.met_heavy_item()
+        stream.set_items(index, [index])
+
+    assert goes_ahead(monkeypatch, heavy) == [4, 4, 4]
+
+
 @pytest.mark.parametrize("kind", [IMapIterator, IMapUnorderedIterator])
 @pytest.mark.parametrize("together", [False, True])
 def test_what_was_given_is_not_kept(kind: type[IMapUnorderedIterator[Any]], together: bool) -> None:

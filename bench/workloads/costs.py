@@ -135,13 +135,14 @@ class Agents:
             stderr=subprocess.DEVNULL,
         ) as agent:
             assert agent.stdout is not None
-            told = wait_for([agent.stdout.fileno()], (), COMES_AND_GOES_WITHIN)
+            ready = wait_for([agent.stdout.fileno()], (), COMES_AND_GOES_WITHIN)
             seconds = time.perf_counter() - begin
+            said_hello = bool(ready and agent.stdout.read(1))
             with contextlib.suppress(subprocess.TimeoutExpired):
-                agent.wait(COMES_AND_GOES_WITHIN if told else 0)
+                agent.wait(COMES_AND_GOES_WITHIN if said_hello else 0)
             agent.kill()
-        if not Path(self.run.path, names.outbox(element, 1)).stat().st_size:
-            raise PeerError(f"an agent left without a hello, with exit code {agent.returncode}")
+        if not said_hello or agent.returncode:
+            raise PeerError(f"an agent said no hello, or left with exit code {agent.returncode}")
         return seconds
 
     def modules(self) -> int:

@@ -17,7 +17,8 @@ if __name__ == "__main__":
     def say_hello_and_so(self: Arrival) -> None:
         """And one byte, for which somebody waits."""
         say_hello(self)
-        os.write(1, b"\n")
+        if not self.mail.stopped:  # or nothing was said
+            os.write(1, b"\n")
 
     Arrival.say_hello = say_hello_and_so  # type: ignore[method-assign]
     start(sys.argv[1:])

@@ -236,12 +236,16 @@ class Many(Workload):
 
 
 class Unordered(Workload):
-    """`imap_unordered` of so many no-ops in chunks of 1,000: seconds, and the driver's memory."""
+    """`imap_unordered` of so many no-ops in chunks of 1,000: seconds, and the driver's memory.
+
+    Then of a tenth of them, one by one.
+    """
 
     tells_chunks = True
     defaults = (100_000,)
     measures = (
         Measure("warm imap_unordered", "s"),
+        Measure("a tenth of them, one by one", "s"),
         Measure("memory of the driver", "MiB", compared=False),
     )
 
@@ -261,8 +265,10 @@ class Unordered(Workload):
             turn.start()
             turn.warm_up()
             answer = turn.imap("no_op", "range", self.tasks, chunksize=CHUNK)
+            one_by_one = turn.imap("no_op", "range", max(1, self.tasks // 10), chunksize=1)
             turn.stop()
         return {
             "warm imap_unordered": answer["seconds"][0],
+            "a tenth of them, one by one": one_by_one["seconds"][0],
             "memory of the driver": answer["grown"] / MIB,
         }

@@ -24,12 +24,17 @@ GROUP_BYTES = 1 << 20
 """Portions are put together up to so much."""
 
 
+LIGHT = 4 << 10
+"""Bytes of an item or a result of which thousands may be held."""
+
+
 class Handle(Protocol):
     """What a caller waits on; it is fed, and knows nothing of us."""
 
     def set_item(self, index: int, success: bool, value: Any) -> None: ...
 
-    def set_items(self, first: int, values: list[Any]) -> None: ...
+    def set_items(self, first: int, values: list[Any]) -> None:
+        """What tasks have returned, and is light."""
 
     def fail(self, error: BaseException, quietly: bool = False) -> None: ...
 
@@ -156,6 +161,8 @@ class Batch:
         How many they are, and their bytes.
     left : int
         Tasks of which their caller was not told yet.
+    several : bool
+        It has items of several portions.
     """
 
     number: int
@@ -166,6 +173,7 @@ class Batch:
     count: int = 0
     size: int = 0
     left: int = 0
+    several: bool = False
 
     @property
     def call(self) -> Call:
@@ -174,11 +182,13 @@ class Batch:
     def add(self, portion: Portion) -> None:
         if not self.parts:
             self.items = portion.items
-        elif len(self.parts) > 1 and isinstance(self.items, list):
+        elif self.several and isinstance(self.items, list):
             self.items += portion.items
         else:  # the first ones belong to their portion
             self.items = [*self.items, *portion.items]
-        self.parts.append(Part(self.count, portion.call, portion.first))
+            self.several = True
+        if not self.parts or self.task(self.count) != (portion.call, portion.first):
+            self.parts.append(Part(self.count, portion.call, portion.first))
         self.digests += portion.digests
         self.count += len(portion.items)
         self.left += len(portion.items)
@@ -270,7 +280,7 @@ class Calls:
         self._close_if_over(call)
 
     def tell_all(self, batch: Batch, index: int, values: list[Any]) -> None:
-        """Tells the values of the task and those behind it."""
+        """Tells the values of the task and those behind it, which are light."""
         if len(batch.parts) > 1:
             for number, value in enumerate(values):
                 self.tell(batch, index + number, True, value)

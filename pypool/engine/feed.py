@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pypool import pickling
 from pypool.columns import PackedNumbers
-from pypool.engine.calls import Call, Portion
+from pypool.engine.calls import GROUP_BYTES, LIGHT, Call, Portion
 from pypool.engine.dispatcher import Dispatcher
 from pypool.items import ItemPickler
 from pypool.packing import HEAVY, Packed
@@ -22,6 +22,10 @@ from pypool.results import Stream
 
 if TYPE_CHECKING:
     from pypool.sharing import Common, Sharing
+
+AT_ONCE = 256
+"""So many items of a list are sent at once, if there is room: to send one costs more than to pack
+it."""
 
 HELD_BYTES = 16 << 20
 """Up to so much of what a generator has yielded is held until its next chunk is packed: items of
@@ -51,7 +55,7 @@ class Feed:
         self._sent = 0
         self._pickler: ItemPickler
         self._sharing: Sharing | None
-        self._steady = type(iterable) in (list, tuple)
+        self._steady = type(iterable) in (list, tuple, range)
         self._chunk_bytes = 0
 
     def start(self) -> None:
@@ -95,7 +99,14 @@ class Feed:
             self._sharing.renew()
             if not self._steady:
                 self._sharing.forget(latest=self._chunk_bytes > HELD_BYTES)
-        return [] if self._stream.over else list(islice(iterator, self._call.chunk))
+        return [] if self._stream.over else list(islice(iterator, self._count()))
+
+    def _count(self) -> int:
+        """A chunk; more if neither the iterable can let us wait, nor its consumer has to."""
+        chunk = self._call.chunk
+        if not self._steady:
+            return chunk
+        return chunk * max(1, int(min(AT_ONCE, self._stream.room)) // chunk)
 
     def _send_items(self, chunk: list[Any]) -> bool:
         """The items that can be pickled; of the others the caller is told."""
@@ -106,7 +117,13 @@ class Feed:
         ready: list[bytes | Packed] = []
         common: dict[int, Common] = {}
         digests: list[bytes] = []
+        sent_bytes = 0
         for item in chunk:
+            if self._chunk_bytes - sent_bytes > GROUP_BYTES and not len(ready) % self._call.chunk:
+                if not self._send(ready, digests, common=common):
+                    return False
+                ready, digests, common = [], [], {}
+                sent_bytes = self._chunk_bytes
             index = self._stream.begin_item()
             try:
                 ready.append(self._pack(item, f"item {index}", common))
@@ -117,6 +134,8 @@ class Feed:
                 ready, digests, common = [], [], {}
                 self._stream.refuse_item(index, trouble.error)
                 self._sent = index + 1
+        if self._chunk_bytes > LIGHT * len(chunk):
+            self._stream.met_heavy_item()
         return not ready or self._send(ready, digests, common=common)
 
     def _pack(self, item: Any, what: str, common: dict[int, Common]) -> bytes | Packed:

@@ -97,6 +97,7 @@ class InThisProcess:
         chunk: int,
         seed: bytes,
         bound: int,
+        most: int,
     ) -> Stream:
         """A task for each item, run when its result is wanted."""
         self._begin_call()

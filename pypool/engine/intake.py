@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pypool.engine.calls import Batch, Calls
+from pypool.engine.calls import LIGHT, Batch, Calls
 from pypool.engine.dealing.deal import Deal
 from pypool.engine.dealing.ranges import numbers
 from pypool.engine.journal import Journal
@@ -153,7 +153,10 @@ class Intake:
                 return
         for part in entry.parts() if entry.outcome == messages.VALUES else (entry,):
             success, value = self._outcomes.decode(link, part, *waiting.task(part.index))
-            self._calls.tell(waiting, part.index, success, value)
+            if success and part.elsewhere is None and len(part.body) <= LIGHT:
+                self._calls.tell_all(waiting, part.index, [value])
+            else:
+                self._calls.tell(waiting, part.index, success, value)
 
     def _refused(self, link: Link, words: dict[str, Any]) -> None:
         why = words["why"]

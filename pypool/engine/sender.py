@@ -115,9 +115,10 @@ class Sender:
         chunk: int,
         seed: bytes,
         bound: int,
+        most: int,
     ) -> Stream:
         """A task for each item, taken from the iterable bit by bit."""
-        stream = Stream(bound)
+        stream = Stream(bound, most)
         try:
             call = self._new_call(MAP, function, chunk, seed, stream, copies=True)
         except pickling.CannotPickle as trouble:

@@ -119,7 +119,7 @@ class Entry:
     start : float
         Seconds since the epoch, by the node's clock.
     seconds : float
-        Run time.
+        Run time: loading the item and calling the function.
     memory : int
         Peak resident memory of the worker so far, in KiB.
     output : tuple of int
@@ -192,8 +192,8 @@ class Entry:
 
         return values.loads(self.body, self.count)
 
-    def without(self, tasks: int) -> bytes:
-        """The bytes of the entry without its first so many values."""
+    def without(self, tasks: int, seconds: float) -> bytes:
+        """The bytes of the entry without its first so many values; the others took so long."""
         from pypool.rundir import values
 
         return pack_entry(
@@ -202,7 +202,7 @@ class Entry:
             self.outcome,
             self.slot,
             self.start,
-            self.seconds,
+            seconds,
             self.memory,
             self.output,
             values.without(self.body, self.count, tasks),

@@ -297,11 +297,19 @@ class Agent:
             self._return_unbegun(0, late=True)
         if self._mail.trouble_since is not None:
             return
-        hungry = self._slots
-        while hungry and self._todo:
-            in_turn = sorted(hungry, key=Slot.backlog)  # who has nothing to do first
-            places = zip(in_turn, range(len(in_turn), 0, -1), strict=True)
-            hungry = [slot for slot, left in places if self._todo and self._feed_one(slot, left)]
+        able = list(self._slots)
+        while takers := self._takers(able):
+            for place, slot in enumerate(takers):
+                if self._todo and not self._feed_one(slot, len(takers) - place):
+                    able.remove(slot)
+
+    def _takers(self, able: list[Slot]) -> list[Slot]:
+        """Those that want something of what is next: while some have nothing to do, these alone."""
+        if not self._todo:
+            return []
+        held = self._todo[0].held
+        takers = sorted((slot for slot in able if slot.wants(held)), key=Slot.backlog)
+        return [slot for slot in takers if not slot.outstanding] or takers
 
     def _relieve(self, now: float) -> None:
         """What waits behind a task that takes long goes to a slot that has nothing to do."""
@@ -315,13 +323,13 @@ class Agent:
     def _some_idle(self) -> bool:
         return any(slot.pid and slot.ready and not slot.outstanding for slot in self._slots)
 
-    def _feed_one(self, slot: Slot, others: int) -> bool:
-        """A fair part of what is there, if so many slots are still to get one."""
+    def _feed_one(self, slot: Slot, takers: int) -> bool:
+        """A fair part of what is there, if so many slots are to get one, this one first."""
         piece = self._todo[0]
         wanted = slot.wants(piece.held)
         if not wanted:
             return False
-        fair = -(-(piece.last - piece.first) // others)
+        fair = -(-(piece.last - piece.first) // takers)
         count = min(wanted, max(fair, piece.held.worth_waking_for))
         last = min(piece.held.whole_chunk(piece.first + count), piece.last)
         part = Piece(piece.held, piece.first, last)

@@ -12,6 +12,7 @@ to one of them alone.
 from __future__ import annotations
 
 import os
+import select
 import struct
 
 from pypool.rundir.messages import Share
@@ -23,8 +24,14 @@ if TYPE_CHECKING:
 BLOCK_SECONDS = 100e-6
 """So much work goes with one permit, at least one task: to read it takes a hundredth of that."""
 
+PARTS = 32
+"""No more than such a part of a message goes with one: tasks that turn out long hold up few."""
+
 _NUMBER = struct.Struct("<I")
 _PERMIT = struct.Struct("<III4x")
+
+MOST = select.PIPE_BUF // _PERMIT.size
+"""So many are written in one piece, or none of them."""
 
 Permit = tuple[int, int, int]
 """Number of the message; tasks first, ..., last - 1."""
@@ -49,15 +56,19 @@ def open_pipe() -> tuple[int, int]:
     return ends
 
 
-def give(fd: int, message: int, first: int, last: int, seconds: float) -> None:
-    """Writes the permits for a message whose tasks take so long each.
+def tasks_of_one(tasks: int, seconds: float) -> int:
+    """How many tasks go with one permit, if a message has so many that take so long each."""
+    return max(1, min(int(BLOCK_SECONDS / seconds), tasks // PARTS))
+
+
+def give(fd: int, message: int, first: int, last: int, step: int) -> None:
+    """Writes the permits for a message, each for so many tasks; MOST at most.
 
     Raises
     ------
     BlockingIOError
         If there is no room; then none was written.
     """
-    step = max(1, int(BLOCK_SECONDS / seconds))
     starts = range(first, last, step)
     os.write(fd, b"".join(_PERMIT.pack(message, at, min(at + step, last)) for at in starts))
 

@@ -61,7 +61,7 @@ LEAST_SECONDS = 2e-6
 """What a task costs at least: the call, the pickling, the pipe."""
 
 REMEMBERED = 64
-"""So many tasks of a share, or what was told of together, say how long the others take."""
+"""So many tasks of a share say how long the others take, or as many as were told of together."""
 
 NO_RESERVE = 10 * LEAST_SECONDS
 """Tasks that take no longer are done sooner than is thought: they are no reserve."""
@@ -82,10 +82,10 @@ class Held:
         self.timed = 0
 
     def learn(self, seconds: float, count: int) -> None:
-        """So many tasks took so long each: the mean of this share's last ones.
+        """So many tasks took so long each: a running mean, in which about REMEMBERED of them count.
 
-        It begins with what the driver thought. If it does not take to the new soon, the first call
-        of a function, which imports something, has thousands of short ones passed on one by one.
+        The first ones take the place of what the driver thought. If they counted as much later on,
+        a slow first call would have thousands of short ones passed on one by one.
         """
         self.timed = min(self.timed + count, REMEMBERED)
         weight = min(count / self.timed, 1.0)
@@ -96,10 +96,13 @@ class Held:
         return self.seconds > 0
 
     def message_size(self) -> int:
-        """Tasks that are passed on together."""
-        if self.share.chunk:
+        """Tasks that are passed on together: a chunk, or of short tasks some milliseconds' work."""
+        if self.share.chunk > 1:
             return self.share.chunk
-        return int(MESSAGE_SECONDS / self.seconds) if 0 < self.seconds <= SHORT else 1
+        if not 0 < self.seconds <= SHORT:
+            return 1
+        together = int(MESSAGE_SECONDS / self.seconds)
+        return min(together, permits.MOST) if self.share.chunk else together
 
     @property
     def worth_waking_for(self) -> int:
@@ -212,6 +215,7 @@ class Slot:
         self._element = element
         self._prints_to_file = prints_to_file
         self._left = b""
+        self._taken_seconds = 0.0  # what was said of those that were taken; nobody knows it
         self.ready = False
         self.raised = b""
         self.was_ready = False
@@ -359,11 +363,13 @@ class Slot:
         share.seconds = held.seconds
         piece.are_short = 0 < share.seconds <= SHORT and last - first > 1 and not self._by_chunks
         number = 0
-        if piece.are_short and self._has_permits and not share.chunk:  # which is for one worker
+        if piece.are_short and self._has_permits and share.chunk <= 1:  # else it is for one worker
             self._messages = number = self._messages + 1
         try:
             if number:
-                permits.give(self._permits_in, number, first, last, share.seconds)
+                count = last - first
+                step = 1 if share.chunk else permits.tasks_of_one(count, share.seconds)
+                permits.give(self._permits_in, number, first, last, step)
             os.write(self._packets_in, permits.pack_message(share, number))
         except BlockingIOError:
             return False
@@ -409,12 +415,23 @@ class Slot:
                 self.given_back.append(self.outstanding.popleft())
             return Outcome(piece.held, piece.first, entry, seconds, piece.last)
         new = index + count - piece.first
+        taken, self._taken_seconds = self._taken_seconds, 0.0
+        if 0 < new < count:
+            seconds = max(seconds * count - taken, 0.0) / new
+        told = self._told(index, count, seconds, entry)
+        if told is not None:
+            told.held.learn(seconds, told.count)
+        return told
+
+    def _told(self, index: int, count: int, seconds: float, entry: bytes) -> Outcome | None:
+        """What has come of so many tasks, without what was known before."""
+        piece = self.outstanding[0]
+        new = index + count - piece.first
         if new <= 0:
             return None  # it was taken from what was laid by
         if new < count:  # and so were the first of these
-            entry = Entry(entry).without(count - new)
+            entry = Entry(entry).without(count - new, seconds)
             index = piece.first
-        piece.held.learn(seconds, new)
         piece.first += new
         if piece.first == piece.last:
             self.outstanding.popleft()
@@ -453,10 +470,10 @@ class Slot:
         return self._laid_by_outcome(at_work[1])
 
     def _laid_by_outcome(self, end: int) -> Outcome | None:
-        taken = self._page.laid_by.taken()
-        if taken is None:
+        found = self._page.laid_by.taken()
+        if found is None:
             return None
-        _, first, count, body = taken
+        _, first, count, body = found
         if first + count > end:
             return None
         seconds = self.outstanding[0].held.seconds
@@ -474,7 +491,10 @@ class Slot:
         )
         if self._run.mark in entry:  # it would not go into a record: the worker sends it otherwise
             return None
-        return self._outcome(first, count, VALUES, seconds, entry)
+        taken = self._told(first, count, seconds, entry)
+        if taken is not None:
+            self._taken_seconds += seconds * taken.count
+        return taken
 
     def take_back(self) -> list[Piece]:
         """Reads again what the worker has not read, and gives it back.
@@ -550,6 +570,7 @@ class Slot:
         self.given_back.clear()
         self.outstanding.clear()
         self._left = b""
+        self._taken_seconds = 0.0
         self.pid = 0
         self.close()
         return outcomes, victim, rest

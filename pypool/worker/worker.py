@@ -263,12 +263,19 @@ class Worker:
         return True
 
     def _task(self, batch: BatchReader, share: Share, index: int, item: bytes) -> None:
-        """One task; that its function has to be loaded first, once, says nothing of the others."""
+        """One task.
+
+        That this worker has to load the function first says nothing of the others, unless each gets
+        a new worker.
+        """
         printed = self._printed()
-        loading = self._loading_seconds
+        self._loading_seconds = 0.0
         start, clock = time.time(), time.perf_counter()
         outcome, body = self._call(batch, share, index, item)
-        seconds = time.perf_counter() - clock - (self._loading_seconds - loading)
+        seconds = time.perf_counter() - clock
+        if self._chunks_left is None:
+            start += self._loading_seconds
+            seconds -= self._loading_seconds
         flush_output()
         self._answer(index, share.attempt, outcome, body, start, seconds, printed)
 
@@ -429,10 +436,8 @@ class Worker:
         if self._loaded[:2] == (digest, batch):
             return self._loaded[2]
         clock = time.perf_counter()
-        try:
-            function = self._load(digest, batch)
-        finally:
-            self._loading_seconds += time.perf_counter() - clock
+        function = self._load(digest, batch)
+        self._loading_seconds = time.perf_counter() - clock  # if it fails the next task loads it
         self._loaded = digest, batch, function
         return function
 

@@ -573,9 +573,11 @@ def test_look_ahead(pool: pypool.Pool, theirs: multiprocessing.pool.Pool) -> Non
     assert taken["all"] == 1000
     default = pool.imap(abs, items("default", 10**9))
     given = pool.imap(abs, items("given", 10**9), buffersize=20)
+    assert next(default) == next(given) == 0
+    assert 1 <= taken["default"] <= 1 + 4 * 2
     assert [next(default) for _ in range(100)] == [next(given) for _ in range(100)]
-    assert 100 <= taken["default"] <= 100 + 4 * 2
-    assert 100 <= taken["given"] <= 100 + 20
+    assert 101 <= taken["default"] <= 101 + 1000 * 2
+    assert 101 <= taken["given"] <= 101 + 20
 
 
 @shows("`next(timeout)` is there with every `chunksize`.")

@@ -70,6 +70,29 @@ def test_what_items_have_in_common_travels_once(way: str, chunk: int) -> None:
     assert taker.written < 3 * table.nbytes + COUNT * 500
 
 
+def sizes(taker: Taker) -> list[int]:
+    return [len(portion.items) for portion in taker.portions if portion.items]
+
+
+@pytest.mark.parametrize(("chunk", "at_once"), [(1, 256), (100, 200), (300, 300)])
+def test_items_of_a_list_are_sent_many_at_once(chunk: int, at_once: int) -> None:
+    """In whole chunks. A generator may wait, or be waited for: its chunks go one by one."""
+    items = [str(number) for number in range(3 * at_once)]
+    assert sizes(fed(items, chunk)) == [at_once] * 3
+    assert sizes(fed(range(3 * at_once), chunk)) == [at_once] * 3
+    assert sizes(fed(iter(items), chunk)) == [chunk] * (3 * at_once // chunk)
+
+
+def test_there_is_no_waiting_until_many_heavy_items_are_packed() -> None:
+    """Nor are they all held meanwhile."""
+    table = np.zeros(SIZE)
+    taker = fed([table + number for number in range(COUNT)], 2)
+    assert sum(sizes(taker)) == COUNT
+    most = max(sizes(taker))
+    assert most % 2 == 0
+    assert most * table.nbytes < feed.GROUP_BYTES + 3 * table.nbytes
+
+
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_what_a_generator_changes_travels_as_it_was(chunk: int) -> None:
     """Each chunk has it as it was when the last of its items was yielded."""

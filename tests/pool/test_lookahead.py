@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import pytest
@@ -40,14 +40,25 @@ class Endless:
 def test_four_items_for_each_worker_are_ahead(
     make_pool: MakePool, backend: str, method: str
 ) -> None:
-    """Of an endless iterable, with as many results consumed as one likes."""
+    """Of an endless iterable, with as many results consumed as one likes, unless it is fast."""
     ahead = 4 * SIZES[backend]
     numbers = Endless()
     results = getattr(make_pool(), method)(tasks.square, numbers)
     assert numbers.settled() == ahead
     for _ in range(30):
         next(results)
+        time.sleep(0.05)
     assert 30 + ahead / 2 <= numbers.settled() <= 30 + ahead
+
+
+@pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+def test_of_short_tasks_more_are_ahead(make_pool: MakePool, backend: str, method: str) -> None:
+    """Or workers would wait for them; there is a bound nevertheless."""
+    workers = SIZES[backend]
+    numbers = Endless()
+    results = getattr(make_pool(), method)(tasks.square, numbers)
+    consumed = sum(1 for _ in islice(results, 2000))
+    assert 4 * workers < numbers.settled() - consumed <= 1000 * workers
 
 
 @pytest.mark.parametrize(

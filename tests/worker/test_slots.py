@@ -116,13 +116,28 @@ def test_after_a_slow_first_call_short_tasks_are_soon_passed_on_together() -> No
     assert len(sizes) < 100
 
 
-def test_after_long_ones_at_the_end_tasks_are_passed_on_one_by_one() -> None:
-    """However many short ones there were before."""
+def test_when_tasks_become_long_they_are_soon_passed_on_one_by_one() -> None:
+    """However many short ones there were before: a few of 10 ms are enough."""
     held = Held(1, Share(1, 1, 0, 0, 100_000))
     held.learn(1e-6, 50_000)
     assert held.message_size() > 1000
-    held.learn(1.0, 1)
+    held.learn(0.01, 1)
+    assert held.message_size() < 40
+    for _ in range(20):
+        held.learn(0.01, 1)
     assert held.message_size() == 1
+
+
+def test_tasks_that_are_to_go_one_by_one_can_be_taken_back_one_by_one(slot: Slot) -> None:
+    """`chunksize=1` was asked for: short ones travel together, but none is held up by another."""
+    held = Held(1, Share(1, 1, 0, 0, 10_000, seconds=2e-6, chunk=1))
+    slot.ready = True
+    assert slot.wants(held) == permits.MOST
+    assert slot.send(Piece(held, 0, permits.MOST))
+    _, number = permits.unpack_message(os.read(slot._packets_kept, 4096))
+    assert next(permits.Permits(slot._permits_kept).of(number)) == (0, 1)
+    (taken,) = slot.take_back()
+    assert (taken.first, taken.last) == (1, permits.MOST)
 
 
 def test_a_slot_without_room_for_a_worker_is_empty(
