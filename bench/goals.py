@@ -15,7 +15,18 @@ from bench.table import markdown, number
 from bench.workloads.costs import Idle, IdleDriver, Imports
 from bench.workloads.counts import Commands, Files
 from bench.workloads.data import Returned, Taken
-from bench.workloads.maps import Again, Cold, Heavy, Last, Lognormal, Many, Short, Sorted, Start
+from bench.workloads.maps import (
+    Again,
+    Cold,
+    Heavy,
+    Last,
+    Lognormal,
+    Many,
+    Short,
+    Sorted,
+    Start,
+    Unordered,
+)
 
 MPI = "mpi4py.futures"
 HEADS = ("measure", "goal", "median", "from", "to", "rounds", "run of", "reached")
@@ -188,6 +199,8 @@ def locally() -> Iterable[Goal]:
         label = Short(milliseconds).label
         found = against(STANDARD, LOCAL, label, "warm map")
         yield Goal(f"{label}, local, over `{STANDARD}`", found, "at most", 1.1)
+    found = against(STANDARD, LOCAL, Unordered(100_000).label, ONE_BY_ONE)
+    yield Goal(f"10,000 no-ops one by one, local, over `{STANDARD}`", found, "at most", 1.1)
     for kind in (Lognormal, Last, Sorted, Heavy):
         label = kind(5).label
         found = against(STANDARD, LOCAL, label, FCFS)
@@ -201,6 +214,7 @@ def locally() -> Iterable[Goal]:
 
 
 FCFS = "over first-come-first-served"
+ONE_BY_ONE = "a tenth of them, one by one"
 GOALS = tuple(measured())
 
 

@@ -124,6 +124,12 @@ class PackedNumbers(Sequence[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         return (pickle.dumps(number, 5) for number in self._numbers)
 
+    def joined(self, others: Sequence[Any]) -> Sequence[Any]:
+        """These and the others behind them: numbers, if those are of the same kind."""
+        if isinstance(others, PackedNumbers) and others.kind == self.kind:
+            return PackedNumbers(self._numbers + others._numbers)
+        return [*self, *others]
+
     @property
     def size(self) -> int:
         """Bytes of the numbers."""

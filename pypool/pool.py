@@ -34,7 +34,7 @@ ITEMS_AHEAD = 4
 CHUNKS_AHEAD = 2
 """For each worker, in `imap`, whichever is more: one chunk at work, and one to go on with."""
 
-LIGHT_ITEMS_AHEAD = 1000
+LIGHT_ITEMS_AHEAD = 100
 """For each worker, in `imap`, at most, if items and results are light and come fast."""
 
 RUN = "RUN"
@@ -400,9 +400,9 @@ class Pool:
             Tasks for one worker at a time.
         buffersize : int, optional
             How many items may be taken ahead of the results that were consumed, a chunk at least.
-            Unless given, four for each worker, but two chunks for each at least; if items and
-            results have 4 KiB at most, as many as are done in a quarter of a second, up to a
-            thousand for each worker. While somebody waits in `join` there is no bound.
+            Unless given, four for each worker, but two chunks for each at least; as long as items
+            and results are light, 16 KiB at most, as many as are done in half a second, up to a
+            hundred for each worker. While somebody waits in `join` there is no bound.
         """
         return IMapIterator(
             self._imap(func, iterable, chunksize, buffersize, seed), return_exceptions, self

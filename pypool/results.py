@@ -285,7 +285,7 @@ reason; of these the second says nothing."""
 END = -1
 FAILED = -2
 
-AHEAD_SECONDS = 0.25
+AHEAD_SECONDS = 0.5
 PACE_SECONDS = 0.05
 """As many light items are taken ahead as are done in so many seconds; how many these are is looked
 at so often, at most."""
@@ -311,6 +311,7 @@ class Stream:
         self._most = most
         self._fast = 0
         self._light = 0
+        self._heavy = False
         self._pace_since = monotonic(), 0
         self._pull = pull
         self._arrivals: SimpleQueue[Arrival] = SimpleQueue()
@@ -347,7 +348,7 @@ class Stream:
 
         Gives whether there is room only because of what was consumed since it last said so.
         """
-        bound = max(self._bound, self._fast)
+        bound = max(self._bound, self._goes_on_ahead)
         if self._abandoned:
             self._arrivals = SimpleQueue()  # nobody will take them
         if self._begun + count - self._seen <= bound:
@@ -378,7 +379,12 @@ class Stream:
     @property
     def room(self) -> float:
         """So many items there is room for at least, as far as was seen last."""
-        return max(self._bound, self._fast) - (self._begun - self._seen)
+        return max(self._bound, self._goes_on_ahead) - (self._begun - self._seen)
+
+    @property
+    def _goes_on_ahead(self) -> int:
+        """How far, as long as nothing is heavy."""
+        return 0 if self._heavy else self._fast
 
     def _has_room(self) -> bool:
         return self._bound == inf or self._ahead() <= self._wanted
@@ -395,8 +401,10 @@ class Stream:
     # -- for who runs the tasks
 
     def set_item(self, index: int, success: bool, value: Any) -> None:
-        """One task is done."""
+        """One task is done, and if it has succeeded what it has is heavy."""
         self._arrived += 1
+        if success:
+            self._heavy = True
         self._put(index, success, [value])
 
     def set_items(self, first: int, values: list[Any]) -> None:

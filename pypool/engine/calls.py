@@ -24,14 +24,15 @@ GROUP_BYTES = 1 << 20
 """Portions are put together up to so much."""
 
 
-LIGHT = 4 << 10
-"""Bytes of an item or a result of which thousands may be held."""
+LIGHT = 16 << 10
+"""Bytes of an item or a result of which many may be held."""
 
 
 class Handle(Protocol):
     """What a caller waits on; it is fed, and knows nothing of us."""
 
-    def set_item(self, index: int, success: bool, value: Any) -> None: ...
+    def set_item(self, index: int, success: bool, value: Any) -> None:
+        """What a task has raised, or has returned and is heavy."""
 
     def set_items(self, first: int, values: list[Any]) -> None:
         """What tasks have returned, and is light."""
@@ -180,8 +181,10 @@ class Batch:
         return self.parts[0].call
 
     def add(self, portion: Portion) -> None:
-        if not self.parts:
+        if not self.count:
             self.items = portion.items
+        elif isinstance(self.items, PackedNumbers):
+            self.items = self.items.joined(portion.items)
         elif self.several and isinstance(self.items, list):
             self.items += portion.items
         else:  # the first ones belong to their portion
@@ -208,10 +211,16 @@ class Batch:
 
     def task(self, index: int) -> tuple[Call, int]:
         """The call to which a task belongs, and its index there."""
-        part = self.parts[0]
-        if len(self.parts) > 1:
-            part = self.parts[bisect_right(self.parts, index, key=_start) - 1]
-        return part.call, part.first + index - part.start
+        call, own_index, _ = self.run(index, 1)
+        return call, own_index
+
+    def run(self, index: int, most: int) -> tuple[Call, int, int]:
+        """As `task`; and how many of that task and those behind it are of the same part."""
+        number = 1 if len(self.parts) == 1 else bisect_right(self.parts, index, key=_start)
+        part = self.parts[number - 1]
+        if number < len(self.parts):
+            most = min(most, self.parts[number].start - index)
+        return part.call, part.first + index - part.start, most
 
 
 def _start(part: Part) -> int:
@@ -281,17 +290,16 @@ class Calls:
 
     def tell_all(self, batch: Batch, index: int, values: list[Any]) -> None:
         """Tells the values of the task and those behind it, which are light."""
-        if len(batch.parts) > 1:
-            for number, value in enumerate(values):
-                self.tell(batch, index + number, True, value)
-            return
-        call, own_index = batch.task(index)
-        call.handle.set_items(own_index, values)
-        batch.left -= len(values)
-        if not batch.left:
-            self._batches.pop(batch.number, None)
-        call.left -= len(values)
-        self._close_if_over(call)
+        told = 0
+        while told < len(values):
+            call, own_index, count = batch.run(index + told, len(values) - told)
+            call.handle.set_items(own_index, values[told : told + count])
+            told += count
+            batch.left -= count
+            if not batch.left:
+                self._batches.pop(batch.number, None)
+            call.left -= count
+            self._close_if_over(call)
 
     def adopt(self, batch: Batch) -> None:
         """Tasks of an earlier life's batch are waited for again."""

@@ -23,6 +23,9 @@ from pypool.results import Stream
 if TYPE_CHECKING:
     from pypool.sharing import Common, Sharing
 
+SOME_MORE = 3
+"""By so many a few items may be heavier than is light."""
+
 AT_ONCE = 256
 """So many items of a list are sent at once, if there is room: to send one costs more than to pack
 it."""
@@ -57,6 +60,7 @@ class Feed:
         self._sharing: Sharing | None
         self._steady = type(iterable) in (list, tuple, range)
         self._chunk_bytes = 0
+        self._rest: list[Any] = []
 
     def start(self) -> None:
         """From now on the call is open: a pool that is closed still does all of it.
@@ -99,7 +103,11 @@ class Feed:
             self._sharing.renew()
             if not self._steady:
                 self._sharing.forget(latest=self._chunk_bytes > HELD_BYTES)
-        return [] if self._stream.over else list(islice(iterator, self._count()))
+        if self._stream.over:
+            return []
+        count = self._count()
+        chunk, self._rest = self._rest[:count], self._rest[count:]
+        return [*chunk, *islice(iterator, count - len(chunk))]
 
     def _count(self) -> int:
         """A chunk; more if neither the iterable can let us wait, nor its consumer has to."""
@@ -109,7 +117,10 @@ class Feed:
         return chunk * max(1, int(min(AT_ONCE, self._stream.room)) // chunk)
 
     def _send_items(self, chunk: list[Any]) -> bool:
-        """The items that can be pickled; of the others the caller is told."""
+        """The items that can be pickled; of the others the caller is told.
+
+        When some chunks are large enough to be sent, the others have to wait for room again.
+        """
         self._chunk_bytes = 0
         if (numbers := PackedNumbers.of(chunk)) is not None:
             self._stream.begin_items(len(chunk))
@@ -117,13 +128,8 @@ class Feed:
         ready: list[bytes | Packed] = []
         common: dict[int, Common] = {}
         digests: list[bytes] = []
-        sent_bytes = 0
-        for item in chunk:
-            if self._chunk_bytes - sent_bytes > GROUP_BYTES and not len(ready) % self._call.chunk:
-                if not self._send(ready, digests, common=common):
-                    return False
-                ready, digests, common = [], [], {}
-                sent_bytes = self._chunk_bytes
+        done = 0
+        for done, item in enumerate(chunk, 1):
             index = self._stream.begin_item()
             try:
                 ready.append(self._pack(item, f"item {index}", common))
@@ -134,7 +140,10 @@ class Feed:
                 ready, digests, common = [], [], {}
                 self._stream.refuse_item(index, trouble.error)
                 self._sent = index + 1
-        if self._chunk_bytes > LIGHT * len(chunk):
+            if self._chunk_bytes > GROUP_BYTES and not done % self._call.chunk:
+                self._rest[:0] = chunk[done:]
+                break
+        if self._chunk_bytes > LIGHT * (done + SOME_MORE):
             self._stream.met_heavy_item()
         return not ready or self._send(ready, digests, common=common)
 

@@ -318,14 +318,17 @@ class Slot:
         """How many more tasks of this share the worker should be given now."""
         if not self.pid or not self.ready or len(self.outstanding) >= self._most_messages:
             return 0
+        size = held.message_size()
+        if held.share.chunk <= 1 and (self._by_chunks or not self._has_permits):
+            size = 1  # what the worker has read could not be taken back
         if not self.outstanding:
-            return held.message_size()
+            return size
         if not held.known:
-            return held.message_size() if len(self.outstanding) < 2 else 0
+            return size if len(self.outstanding) < 2 else 0
         work = 0.0
         for piece in self.outstanding:
             work += (piece.last - piece.first) * (piece.held.seconds or AHEAD_SECONDS)
-        return held.message_size() if work < AHEAD_SECONDS else 0
+        return size if work < AHEAD_SECONDS else 0
 
     def reserve(self) -> float:
         """Seconds of work behind the task at work, as far as it is known; 0 if it is not."""

@@ -576,7 +576,7 @@ def test_look_ahead(pool: pypool.Pool, theirs: multiprocessing.pool.Pool) -> Non
     assert next(default) == next(given) == 0
     assert 1 <= taken["default"] <= 1 + 4 * 2
     assert [next(default) for _ in range(100)] == [next(given) for _ in range(100)]
-    assert 101 <= taken["default"] <= 101 + 1000 * 2
+    assert 101 <= taken["default"] <= 101 + 100 * 2
     assert 101 <= taken["given"] <= 101 + 20
 
 

@@ -1,9 +1,11 @@
 """Which tasks share a batch, and when a call is over."""
 
+import pickle
 from typing import Any
 
 import pytest
 
+from pypool.columns import PackedNumbers
 from pypool.engine.calls import GROUP_BYTES, GROUP_TASKS, Batch, Call, Calls, Portion
 from pypool.errors import PoolError
 
@@ -16,6 +18,9 @@ class Waiter:
 
     def set_item(self, index: int, success: bool, value: Any) -> None:
         self.told.append((index, success, value))
+
+    def set_items(self, first: int, values: list[Any]) -> None:
+        self.told.append((first, values))
 
     def fail(self, error: BaseException, quietly: bool = False) -> None:
         self.told.append(error)
@@ -77,6 +82,36 @@ def test_a_batch_has_its_bounds() -> None:
     batch = Batch(3)
     batch.add(Portion(call(chunk=2), 0, [b"a", b"b", b"c"], final=True))
     assert not batch.takes(single(call(chunk=2)))
+
+
+def test_portions_that_follow_each_other_are_one_part() -> None:
+    """An item that was refused lies between two; numbers stay together."""
+    calls, lazy, other = Calls(), call(), call()
+    batch = Batch(1)
+    numbers = [PackedNumbers.of(each) for each in ([], [1, 2], [3], [5])]
+    firsts = (0, 0, 2, 4)
+    for first, portion in zip(firsts, numbers, strict=True):
+        items: Any = [] if portion is None else portion
+        batch.add(Portion(lazy, first, items, final=False))
+        calls.take(Portion(lazy, first, items, final=False))
+    assert [(part.start, part.first) for part in batch.parts] == [(0, 0), (3, 4)]
+    assert isinstance(batch.items, PackedNumbers)
+    batch.add(single(other))
+    calls.take(single(other))
+    assert not isinstance(batch.items, PackedNumbers)
+    assert [pickle.loads(each) for each in batch.items[:4]] == [1, 2, 3, 5]
+    assert batch.count == len(batch.items) == 5
+    assert [batch.task(index) for index in range(5)] == [
+        *((lazy, index) for index in (0, 1, 2, 4)),
+        (other, 0),
+    ]
+    calls.written(batch)
+    calls.tell_all(batch, 0, ["a"])
+    calls.tell_all(batch, 1, ["b", "c", "e", "x"])
+    assert told(lazy) == [(0, ["a"]), (1, ["b", "c"]), (4, ["e"])]
+    assert told(other) == [(0, ["x"])]
+    assert calls.batch(1) is None
+    assert [each for each in (lazy, other) if each.left] == []
 
 
 def test_the_items_of_a_portion_are_not_touched() -> None:

@@ -93,6 +93,23 @@ def test_there_is_no_waiting_until_many_heavy_items_are_packed() -> None:
     assert most * table.nbytes < feed.GROUP_BYTES + 3 * table.nbytes
 
 
+def test_heavy_items_behind_light_ones_wait_for_room() -> None:
+    """All of them have been asked for at once, but some are seen to be heavy."""
+    table = np.zeros(SIZE)
+    items = [*range(4 * feed.AT_ONCE), *(table + number for number in range(COUNT))]
+    stream = Stream(4, most=10_000)
+    stream._fast = 10_000
+    taker = Taker()
+    call = Call(MAP, b"", b"", "f", 1, cast(Any, stream))
+    Feed(cast(Dispatcher, taker), call, stream, [str(items[0]), *items]).start()
+    while not stream._full:
+        assert not taker.is_over.wait(0.01)
+    assert stream._begun < len(items)
+    stream.lift()
+    assert taker.is_over.wait(60)
+    assert sum(sizes(taker)) == len(items) + 1
+
+
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_what_a_generator_changes_travels_as_it_was(chunk: int) -> None:
     """Each chunk has it as it was when the last of its items was yielded."""

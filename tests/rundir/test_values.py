@@ -65,7 +65,8 @@ def test_columns(name: str) -> None:
 def test_without_the_first(body: bytes, tasks: int) -> None:
     """What is left tells the rest, and nothing else."""
     whole = entry_of(body, 3)
-    rest = Entry(whole.without(tasks))
+    rest = Entry(whole.without(tasks, 0.5))
+    assert rest.seconds == 0.5
     assert (rest.index, rest.count) == (5 + tasks, 3 - tasks)
     assert rest.values() == whole.values()[tasks:]
     assert [part.index for part in rest.parts()] == list(range(5 + tasks, 8))

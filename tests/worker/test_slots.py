@@ -140,6 +140,20 @@ def test_tasks_that_are_to_go_one_by_one_can_be_taken_back_one_by_one(slot: Slot
     assert (taken.first, taken.last) == (1, permits.MOST)
 
 
+@pytest.mark.parametrize(("chunk", "size"), [(0, 1), (1, 1), (7, 7)])
+@pytest.mark.parametrize("why", ["_by_chunks", "_has_permits"])
+def test_what_cannot_be_taken_back_goes_one_by_one(
+    slot: Slot, why: str, chunk: int, size: int
+) -> None:
+    """Workers that end after some chunks take no permits, and not all systems can give them."""
+    slot.ready = True
+    held = Held(1, Share(1, 1, 0, 0, 1000, seconds=1e-5, chunk=chunk))
+    usual = slot.wants(held)
+    assert usual > 1
+    setattr(slot, why, why == "_by_chunks")
+    assert slot.wants(held) == size
+
+
 def test_a_slot_without_room_for_a_worker_is_empty(
     slot: Slot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
