@@ -141,7 +141,9 @@ def harm_when_read(
             size = os.fstat(fd).st_size
             path = Path(f"/proc/self/fd/{fd}").readlink()
             os.close(fd)
-            if size > reader.offset >= when:
+            if size <= reader.offset:
+                return []  # what comes now is harmed next time
+            if reader.offset >= when:
                 harmed.append((reader.offset, size))
                 harm(path, reader.offset)
         return look(reader)
