@@ -44,7 +44,7 @@ chaos: .venv/.test ## a random storm of faults on a Slurm of its own
 test-libraries: .venv/.test ## emcee, dynesty and scipy with a pool of each kind
 	@tests/clusters/suite tests/libraries $(TESTS)
 
-bench: .venv/.bench ## other pools beside this one, here and on Slurm if one answers; ten minutes
+bench: .venv/.bench ## other pools beside this one, here and on Slurm if one answers; a quarter of an hour
 	@$(BIN)/python -m bench run --short --json build/bench.json $(BENCH)
 
 check: .venv/.test ## style, types, and who may import whom
