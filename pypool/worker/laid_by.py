@@ -77,15 +77,23 @@ class LaidBy:
         self._words[_COUNT] = self._count = count + 1
         return True
 
-    def column(self, kind: str) -> Callable[[Any], bool]:
-        """What lays by values of the type with that letter, one behind the other.
+    def column(self, kind: str) -> tuple[memoryview, memoryview]:
+        """Where values of the type with that letter are put, one behind the other.
+
+        Room for MOST_IN_COLUMN of them; and the place where it is said how many there are, which
+        is to be written last.
+        """
+        column = self._data.cast(KINDS[kind].form)  # type: ignore[call-overload]
+        return column, self._words[_COUNT : _COUNT + 1]
+
+    def adding(self, kind: str) -> Callable[[Any], bool]:
+        """What lays by values of the type with that letter, behind those that are there.
 
         It says False if there is no room, or if a value is not of that type or too large for it.
         """
         kept = KINDS[kind].type
-        column = self._data.cast(KINDS[kind].form)  # type: ignore[call-overload]
-        counted = self._words[_COUNT : _COUNT + 1]
-        count = 0
+        column, counted = self.column(kind)
+        count = counted[0]
 
         def add(value: Any) -> bool:
             nonlocal count

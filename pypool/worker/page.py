@@ -19,6 +19,8 @@ IDLE = 0
 AT_WORK = 1
 LEAVING = 2
 """It ends by itself, having told all it had to tell."""
+IN_SERIES = 3
+"""It is at the task behind those whose values were laid by."""
 
 _WHAT, _TROUBLE = range(2)
 _LAID_BY = 64
@@ -29,10 +31,9 @@ class Page:
 
     Attributes
     ----------
-    index : memoryview
-        Of one element: the task at work. A view, since short tasks set it a million times.
     since : memoryview
-        Likewise: when it began.
+        Of one element: when the task at work began, or with IN_SERIES one a moment before it. A
+        view, since short tasks set it often.
     laid_by : LaidBy
         Values that are to be sent together.
     """
@@ -41,7 +42,7 @@ class Page:
         memory = memoryview(mmap(-1, _LAID_BY + laid_by.BYTES))
         self._bytes = memory[:4]
         self._batch = memory[4:8].cast("I")
-        self.index = memory[8:12].cast("I")
+        self._index = memory[8:12].cast("I")
         self._part = memory[12:16].cast("I")
         self.since = memory[16:24].cast("d")
         self.laid_by = LaidBy(memory, _LAID_BY)
@@ -55,8 +56,12 @@ class Page:
 
     def begins(self, batch: int, index: int, now: float) -> None:
         """That task is at work."""
-        self._batch[0], self.index[0], self.since[0] = batch, index, now
+        self._batch[0], self._index[0], self.since[0] = batch, index, now
         self._bytes[_WHAT] = AT_WORK
+
+    def goes_on(self) -> None:
+        """From now on the task at work is always the one behind those that were laid by."""
+        self._bytes[_WHAT] = IN_SERIES
 
     def rests(self) -> None:
         """No task is at work."""
@@ -75,9 +80,13 @@ class Page:
     @property
     def at_work(self) -> tuple[int, int, float] | None:
         """Batch and index of the task at work, and since when; None if none is."""
-        if self._bytes[_WHAT] != AT_WORK:
-            return None
-        return self._batch[0], self.index[0], self.since[0]
+        what = self._bytes[_WHAT]
+        if what == AT_WORK:
+            return self._batch[0], self._index[0], self.since[0]
+        if what == IN_SERIES:
+            batch, first, count = self.laid_by.place
+            return batch, first + count, self.since[0]
+        return None
 
     @property
     def leaving(self) -> bool:

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pypool import task
-from pypool.columns import LETTERS, PICKLES
+from pypool.columns import KINDS, LETTERS, PICKLES
 from pypool.packing import OutOfBand
 from pypool.rundir.batch import APPLY, MAP, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
+from pypool.worker.laid_by import MOST_IN_COLUMN
 from pypool.worker.outcome import packed_value, pickled_error
 
 TYPE_CHECKING = False
@@ -25,8 +26,38 @@ if TYPE_CHECKING:
     from pypool.packing import Packed
     from pypool.worker.page import Page
 
+    LayBy = Callable[[Callable[[Any], Any], Sequence[Any]], tuple[int, "Odd | None"]]
+    """Calls with one item after the other and lays by what comes of it. Gives how many went well;
+    and what came of the next one, if that did not."""
+
 TOGETHER_SECONDS = 0.004
 """After so many seconds what was laid by is sent."""
+
+UNWATCHED_SECONDS = 100e-6
+"""So long should the tasks take between two looks at the clock."""
+
+
+class Odd:
+    """What came of a task whose value was not laid by.
+
+    Attributes
+    ----------
+    value : object
+        What it has returned.
+    error : BaseException or None
+        Or what it has raised.
+    has_printed : bool
+        It is told of by itself, for it has printed something.
+    """
+
+    __slots__ = ("error", "has_printed", "value")
+
+    def __init__(
+        self, value: Any, error: BaseException | None = None, has_printed: bool = False
+    ) -> None:
+        self.value = value
+        self.error = error
+        self.has_printed = has_printed
 
 
 class ShortTasks:
@@ -65,6 +96,9 @@ class ShortTasks:
         os.register_at_fork(after_in_child=self._is_child)
         self._buffers = OutOfBand()
         self._refused: tuple[int, bytes | Packed] = VALUE, b""
+        self._has_printed: Callable[[], bool] | None = None
+        self._first = 0
+        self._done = [0]  # since the first; a child that a task forks goes on being that task
 
     def run(
         self,
@@ -80,17 +114,24 @@ class ShortTasks:
 
         The items of the share are numbers to call the function with, or pickles. With
         `has_printed`, a task after which that is so is told of by itself.
+
+        The clock is looked at only after so many tasks as should take a moment together. If they
+        take long all the same, the agent sees it, and takes what was laid by.
         """
-        index_at, since_at, clock = self._page.index, self._page.since, time.monotonic
+        page, clock = self._page, time.monotonic
         call = function if are_numbers else _loading(batch.call, function)
-        now_at = [share.first]  # a child that a task forks goes on being that task
+        self._has_printed = has_printed
+        step = 1 if has_printed is not None else tasks_between_looks(share.seconds)
+        kind = ""
         before = task.begin(
             task.Series(
-                lambda: batch.index_in_call(now_at[0]), share.attempt, self._slot, batch.seed
+                lambda: batch.index_in_call(self._first + self._done[0]),
+                share.attempt,
+                self._slot,
+                batch.seed,
             )
         )
-        kind = ""
-        add = self._begin(share, share.first, kind)
+        lay_by = self._begin(share, share.first, kind)
         begun, start = time.time(), clock()
         now = start
         behind = share.first
@@ -98,48 +139,38 @@ class ShortTasks:
             for first, last in blocks:
                 if first != behind:  # others have been taken back
                     self._send_laid_by(begun, now - start)
-                    add = self._begin(share, first, kind)
+                    lay_by = self._begin(share, first, kind)
                     begun, start = time.time(), clock()
                     now = start
-                behind = last
-                for index, item in enumerate(
-                    items[first - share.first : last - share.first], first
-                ):
-                    index_at[0] = now_at[0] = index
-                    since_at[0] = now
-                    value = answer = None
-                    try:
-                        value = call(item)
-                    except BaseException as error:
-                        answer = self._not_returned(batch, share, index, item, error, are_numbers)
+                index, behind = first, last
+                while index < last:
+                    page.since[0] = looked = now
+                    place = index - share.first
+                    done, odd = lay_by(call, items[place : place + min(step, last - index)])
                     if self._forked:
-                        self._end_child()  # before it writes into memory that it shares with us
-                    is_alone = has_printed is not None and has_printed()
-                    is_laid_by = answer is None and not is_alone and add(value)
+                        self._end_child()
+                    index += done
                     now = clock()
-                    if is_laid_by and now - start <= TOGETHER_SECONDS:
-                        continue
-                    if is_laid_by:
+                    if odd is not None:
+                        own = max(now - looked - done * share.seconds, 0.0)
+                        self._send_laid_by(begun, now - start - own)
+                        self._begin(share, index, kind)  # it is at work until it is told of
+                        begun, start = time.time() - own, now - own
+                        answer = None
+                        if odd.error is not None:
+                            item = items[index - share.first]
+                            answer = self._not_returned(
+                                batch, share, index, item, odd.error, are_numbers
+                            )
+                        kind, lay_by = self._begin_anew(share, index, kind, odd, answer, begun, own)
+                        odd = answer = None  # large values are the caller's
+                        index += 1
+                        if not page.laid_by.place[2]:  # it has been sent by itself
+                            begun, start = time.time(), clock()
+                            now = start
+                    if now - start > TOGETHER_SECONDS:
                         self._send_laid_by(begun, now - start)
-                        add = self._begin(share, index + 1, kind)
-                        begun, start = time.time(), clock()
-                        now = start
-                        continue
-                    own = now - since_at[0]
-                    self._send_laid_by(begun, now - start - own)
-                    begun, start = time.time() - own, now - own
-                    if is_alone:
-                        outcome, body = answer or packed_value(value)
-                        self._answer(index, share.attempt, outcome, body, begun, own)
-                        add = self._begin(share, index + 1, kind)
-                    else:
-                        kind, add = self._begin_anew(share, index, kind, value, answer, begun, own)
-                    goes_on = self._page.laid_by.place[2] > 0  # with this value as the first
-                    if goes_on and own > TOGETHER_SECONDS:
-                        self._send_laid_by(begun, own)
-                        add = self._begin(share, index + 1, kind)
-                        goes_on = False
-                    if not goes_on:
+                        lay_by = self._begin(share, index, kind)
                         begun, start = time.time(), clock()
                         now = start
         except BaseException:  # files cannot be read, as a rule; the tasks before it are done
@@ -149,43 +180,113 @@ class ShortTasks:
         self._send_laid_by(begun, now - start)
         task.begin(before)
 
-    def _begin(self, share: Share, index: int, kind: str) -> Callable[[Any], bool]:
+    def _begin(self, share: Share, index: int, kind: str) -> LayBy:
         """Values of that kind are laid by from that task on; gives what does it, if it can.
 
         As long as no kind is known that is none.
         """
         laid_by = self._page.laid_by
         laid_by.begin(share.batch, index, share.attempt, kind or PICKLES)
+        self._first = index
+        self._page.goes_on()
+        return self._laying_by(kind)
+
+    def _laying_by(self, kind: str) -> LayBy:
+        """What runs tasks and lays by values of that kind, behind those that are there."""
+        if kind and kind != PICKLES and self._has_printed is None:
+            return self._plainly(kind)
+        return self._watching(self._adding(kind))
+
+    def _adding(self, kind: str) -> Callable[[Any], bool]:
+        """What lays by a value, if it can."""
         if not kind:
             return _take_nothing
-        return self._add_pickled if kind == PICKLES else laid_by.column(kind)
+        return self._add_pickled if kind == PICKLES else self._page.laid_by.adding(kind)
+
+    def _plainly(self, kind: str) -> LayBy:
+        """For values that go into a column: nothing is done here that needs not be."""
+        column, counted = self._page.laid_by.column(kind)
+        kept = KINDS[kind].type
+        done_at = self._done
+        count = self._page.laid_by.place[2]
+
+        def lay_by(call: Callable[[Any], Any], items: Sequence[Any]) -> tuple[int, Odd | None]:
+            nonlocal count
+            before = done = count
+            for item in items:
+                done_at[0] = done
+                try:
+                    value = call(item)
+                except BaseException as error:
+                    return done - before, Odd(None, error)
+                if self._forked:  # a child is not to write into memory that it shares with us
+                    self._end_child()
+                if type(value) is not kept or done == MOST_IN_COLUMN:
+                    return done - before, Odd(value)
+                try:
+                    column[done] = value
+                except ValueError:  # a large integer
+                    return done - before, Odd(value)
+                counted[0] = done = done + 1
+            count = done
+            return done - before, None
+
+        return lay_by
+
+    def _watching(self, add: Callable[[Any], bool]) -> LayBy:
+        """For any values; it may be looked whether tasks have printed."""
+        has_printed, done_at = self._has_printed, self._done
+        count = self._page.laid_by.place[2]
+
+        def lay_by(call: Callable[[Any], Any], items: Sequence[Any]) -> tuple[int, Odd | None]:
+            nonlocal count
+            before = count
+            for item in items:
+                done_at[0] = count
+                value = None
+                try:
+                    value = call(item)
+                except BaseException as error:
+                    return count - before, Odd(None, error)
+                if self._forked:
+                    self._end_child()
+                if has_printed is not None and has_printed():
+                    return count - before, Odd(value, has_printed=True)
+                if not add(value):
+                    return count - before, Odd(value)
+                count += 1
+            return count - before, None
+
+        return lay_by
 
     def _begin_anew(
         self,
         share: Share,
         index: int,
         kind: str,
-        value: Any,
+        odd: Odd,
         answer: tuple[int, bytes | Packed] | None,
         begun: float,
         seconds: float,
-    ) -> tuple[str, Callable[[Any], bool]]:
+    ) -> tuple[str, LayBy]:
         """What came of a task and does not go with what was laid by, once that has been sent.
 
         Others may go with it, or it is answered alone. Gives the kind of values that are laid by
         from now on, and what does that.
         """
-        if answer is None:
-            for each in _kinds(kind, value) if kind != PICKLES else ():
-                add = self._begin(share, index, each)
-                if add(value):
-                    return each, add
+        if odd.has_printed:
+            answer = answer or packed_value(odd.value)
+        elif answer is None:
+            for each in _kinds(kind, odd.value) if kind != PICKLES else ():
+                self._begin(share, index, each)
+                if self._adding(each)(odd.value):
+                    return each, self._laying_by(each)
             answer, self._refused = self._refused, (VALUE, b"")
         outcome, body = answer
-        if outcome == VALUE and type(body) is bytes:
-            add = self._begin(share, index, PICKLES)
+        if outcome == VALUE and type(body) is bytes and not odd.has_printed:
+            self._begin(share, index, PICKLES)
             if self._page.laid_by.add(body):
-                return PICKLES, add
+                return PICKLES, self._laying_by(PICKLES)
         self._answer(index, share.attempt, outcome, body, begun, seconds)
         return kind, self._begin(share, index + 1, kind)
 
@@ -204,6 +305,7 @@ class ShortTasks:
 
     def _send_laid_by(self, begun: float, seconds: float) -> None:
         self._end_child()
+        self._page.rests()
         self._send(begun, seconds)
 
     def _is_child(self) -> None:
@@ -265,6 +367,11 @@ def _kinds(kind: str, value: Any) -> tuple[str, ...]:
     """What the value may be laid by as, if what was laid by so far is of that kind."""
     its_own = LETTERS.get(type(value), PICKLES)
     return (PICKLES,) if kind not in ("", its_own) or its_own == PICKLES else (its_own, PICKLES)
+
+
+def tasks_between_looks(seconds: float) -> int:
+    """How many tasks are run without a look at the clock, if each should take so long."""
+    return max(1, int(UNWATCHED_SECONDS / seconds)) if seconds else 1
 
 
 def _take_nothing(_: Any) -> bool:

@@ -223,6 +223,8 @@ class Slot:
         self.given_back: list[Piece] = []
         self._by_chunks = run.info["chunks_per_worker"] is not None
         self._page = Page()
+        self._seen = -1, -1  # at work, when that was looked at last
+        self._seen_after = self._looked = 0.0
         self._messages = 0
         self._most_messages = AHEAD_MESSAGES
         self._has_permits = False
@@ -545,7 +547,11 @@ class Slot:
         piece = self.outstanding[0]
         if piece.held.share.batch != batch or not piece.first <= index < piece.last:
             return None  # its outcome is in the pipe already
-        return piece.held, index, time.monotonic() - since
+        now = time.monotonic()
+        if (batch, index) != self._seen:  # it has begun since the last look
+            self._seen, self._seen_after = (batch, index), self._looked
+        self._looked = now
+        return piece.held, index, now - max(since, self._seen_after)
 
     @property
     def leaving(self) -> bool:

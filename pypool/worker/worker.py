@@ -227,8 +227,8 @@ class Worker:
             if isinstance(error, BatchDamaged):
                 self._damaged.add(share.batch)
             reason = f"{os.uname().nodename}: {error}".encode()[:1000]
-            index = self._page.index[0]
-            self._send(pack_entry(index, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
+            first = share.first
+            self._send(pack_entry(first, share.attempt, VOID, self._slot, 0, 0, 0, (0, 0), reason))
             self._page.rests()
 
     def _items(self, read: Callable[[int, int], T], share: Share) -> T:

@@ -36,7 +36,7 @@ def test_a_column_can_be_taken(both: tuple[LaidBy, LaidBy], told: list[Any]) -> 
     worker, agent = both
     kind = LETTERS[type(told[0])]
     worker.begin(7, 100, 2, kind)
-    add = worker.column(kind)
+    add = worker.adding(kind)
     for value in told:
         assert add(value)
     assert not add("something else")
@@ -47,11 +47,24 @@ def test_a_column_can_be_taken(both: tuple[LaidBy, LaidBy], told: list[Any]) -> 
     assert list(map(type, values.loads(taken[3], 2))) == list(map(type, told))
 
 
+def test_values_go_on_behind_those_that_are_there(both: tuple[LaidBy, LaidBy]) -> None:
+    worker, agent = both
+    worker.begin(7, 100, 2, "d")
+    assert worker.adding("d")(0.5)
+    assert worker.adding("d")(1.5)
+    column, counted = worker.column("d")
+    column[2], counted[0] = 2.5, 3
+    assert len(column) == MOST_IN_COLUMN
+    taken = agent.taken()
+    assert taken is not None
+    assert values.loads(taken[3], 3) == [0.5, 1.5, 2.5]
+
+
 def test_a_column_of_integers_has_64_bits(both: tuple[LaidBy, LaidBy]) -> None:
     """Larger ones are declined, and harm nothing."""
     worker, agent = both
     worker.begin(1, 0, 1, "q")
-    add = worker.column("q")
+    add = worker.adding("q")
     assert add(1)
     assert not add(2**63)
     assert add(2)
@@ -63,7 +76,7 @@ def test_a_column_of_integers_has_64_bits(both: tuple[LaidBy, LaidBy]) -> None:
 def test_a_new_beginning_leaves_nothing(both: tuple[LaidBy, LaidBy]) -> None:
     worker, agent = both
     worker.begin(7, 100, 1, "q")
-    worker.column("q")(70)
+    worker.adding("q")(70)
     worker.begin(7, 101, 1, PICKLES)
     assert agent.place == (7, 101, 0)
     worker.add(b"new")
@@ -99,7 +112,7 @@ def test_there_is_room_for_so_much(both: tuple[LaidBy, LaidBy]) -> None:
     worker.begin(1, 0, 1, PICKLES)
     assert [worker.add(b"") for _ in range(MOST + 1)] == [True] * MOST + [False]
     worker.begin(1, 0, 1, "d")
-    add = worker.column("d")
+    add = worker.adding("d")
     room = [True] * MOST_IN_COLUMN
     assert [add(1.0) for _ in range(MOST_IN_COLUMN + 1)] == [*room, False]
     assert agent.body(MOST_IN_COLUMN)[-8:] == agent.body(1)[1:]

@@ -52,9 +52,11 @@ class Told:
         if outcome == ERROR:
             self.errors.append(loads_error(body))
 
-    def run(self, function: Any, items: list[Any], *blocks: tuple[int, int]) -> None:
-        """Tasks 10, 11, ..., or some of them."""
-        share = Share(1, 1, 0, 10, 10 + len(items))
+    def run(
+        self, function: Any, items: list[Any], *blocks: tuple[int, int], seconds: float = 1e-6
+    ) -> None:
+        """Tasks 10, 11, ..., or some of them, which are expected to take so long each."""
+        share = Share(1, 1, 0, 10, 10 + len(items), seconds=seconds)
         are_numbers = bool(items) and not isinstance(items[0], bytes)
         whole = ((share.first, share.last),)
         self.loop.run(BATCH, share, iter(blocks or whole), items, function, are_numbers)
@@ -64,18 +66,52 @@ def pickled(*items: Any) -> list[bytes]:
     return [pickle.dumps(item) for item in items]
 
 
-def test_values_are_sent_at_the_end() -> None:
-    """All tasks were at work, in their order."""
+@pytest.mark.parametrize("seconds", [1e-6, 1e-3])
+@pytest.mark.parametrize("items", [[1, 2, 3], pickled(1, 2, 3)])
+@pytest.mark.parametrize("value", [None, 1, 2.0, "text"])
+def test_values_are_sent_at_the_end(items: list[Any], value: Any, seconds: float) -> None:
+    """All tasks were at work, in their order, and each knew which one it was."""
     told = Told()
     begun = []
 
-    def note(_: int) -> None:
-        begun.append(told.page.index[0])
+    def note(_: int) -> Any:
+        own = current_task()
+        begun.append((told.page.at_work, own and own.index))
+        return value
 
-    told.run(note, pickled(1, 2, 3))
+    told.page.begins(1, 10, time.monotonic())
+    told.run(note, items, seconds=seconds)
     assert sum(count for _, count in told.sent) == 3
-    assert begun == [10, 11, 12]
+    assert [(seen and seen[:2], own) for seen, own in begun] == [
+        ((1, index), index) for index in (10, 11, 12)
+    ]
     assert told.alone == []
+
+
+def test_while_values_are_sent_no_task_is_at_work() -> None:
+    """If the worker dies then, no task is to blame."""
+    told = Told()
+    at_work = []
+
+    def send(start: float, seconds: float) -> None:
+        Told.send(told, start, seconds)
+        at_work.append(told.page.at_work)
+
+    told.loop._send = send
+    told.run(abs, [*range(MOST_IN_COLUMN + 1)])
+    assert set(at_work) == {None}
+
+
+def test_what_is_sent_alone_is_at_work_until_then() -> None:
+    told = Told()
+    at_work = []
+
+    def answer(*_: Any) -> None:
+        at_work.append(told.page.at_work)
+
+    told.loop._answer = answer
+    told.run(jobs.odd, [1, 100_000, 2, 3, 100_000])
+    assert [seen and seen[:2] for seen in at_work] == [(1, 11), (1, 14)]
 
 
 @pytest.mark.parametrize("are_numbers", [True, False])
@@ -105,7 +141,7 @@ def test_what_it_takes_to_send_is_no_part_of_the_next_task() -> None:
 def test_what_took_long_does_not_wait_for_others() -> None:
     """Not even the first value, with which others might go."""
     told = Told()
-    told.run(time.sleep, [2 * TOGETHER_SECONDS, 2 * TOGETHER_SECONDS, 0.0])
+    told.run(time.sleep, [2 * TOGETHER_SECONDS, 2 * TOGETHER_SECONDS, 0.0], seconds=0.001)
     assert told.sent[:2] == [(10, 1), (11, 1)]
 
 
@@ -265,7 +301,7 @@ def test_what_was_done_before_a_damaged_item_is_sent() -> None:
     with pytest.raises(BatchDamaged):
         told.run(jobs.double, [*pickled(1, 2), b"\0damaged", *pickled(3)])
     assert sum(count for _, count in told.sent) == 2
-    assert told.page.index[0] == 12
+    assert told.page.at_work is None
 
 
 def test_a_child_that_a_task_forks_goes_on_being_that_task() -> None:
