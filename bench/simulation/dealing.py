@@ -20,6 +20,7 @@ from random import Random
 
 from bench.options import Parser, end_by_signals, number
 from pypool.engine.dealing.deal import AskBack, Deal, DealShare, Policy
+from pypool.engine.dealing.estimates import Done
 
 LATENCIES = {"local": 0.001, "nfs": 0.02}
 REPORT_SECONDS = 0.1
@@ -212,8 +213,9 @@ class Simulation:
         if kind == "hello":
             self.deal.hello(agent.key, agent.slots, self.now)
         elif kind == "answered":
-            seconds = [self.tasks[index] for index in numbers]
-            self.left -= len(self.deal.answered(agent.key, 1, numbers, seconds, self.now))
+            done = [Done(index, index + 1, self.tasks[index]) for index in numbers]
+            counts = self.deal.answered(agent.key, 1, done, self.now)
+            self.left -= sum(last - first for first, last in counts)
         else:
             asked, *indexes = numbers
             ranges = [(1, first, last) for first, last in stretches(indexes)]

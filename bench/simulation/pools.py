@@ -14,6 +14,7 @@ from bench.simulation.disks import Disk, Kind
 from bench.simulation.players import Asked, Player, Told
 from pypool.engine import polling
 from pypool.engine.dealing.deal import Action, AskBack, Deal, DealShare, Policy
+from pypool.engine.dealing.estimates import Done
 from pypool.engine.dealing.sizes import recall_seconds
 from pypool.engine.hands import HANDS
 from pypool.engine.polling import Allowance, Looks, Pace
@@ -169,8 +170,9 @@ class Pool:
             if not self.deal.awaited:
                 self._all_there = now
         elif told.kind == "answered":
-            seconds = [self.tasks[index] for index in told.tasks]
-            self._left -= len(self.deal.answered(key, 1, told.tasks, seconds, now))
+            done = [Done(index, index + 1, self.tasks[index]) for index in told.tasks]
+            counts = self.deal.answered(key, 1, done, now)
+            self._left -= sum(last - first for first, last in counts)
         elif told.kind == "returned":
             self._to_deal += len(told.tasks)
             ranges = [(1, first, last) for first, last in stretches(told.tasks)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pypool.engine.calls import LIGHT, Batch, Calls
 from pypool.engine.dealing.deal import Deal
+from pypool.engine.dealing.estimates import Done, tasks_in
 from pypool.engine.dealing.ranges import numbers
 from pypool.engine.journal import Journal
 from pypool.engine.links import Link
@@ -128,18 +129,13 @@ class Intake:
     def _results(self, link: Link, record: Record, now: float) -> None:
         batch = record.key
         entries = list(messages.entries(record.payload))
-        indexes: list[int] = []
-        seconds: list[float] = []
-        for entry in entries:
-            indexes += range(entry.index, entry.index + entry.count)
-            seconds += [entry.seconds] * entry.count
-        counts = self._deal.answered(link.key, batch, indexes, seconds, now)
+        done = [Done(entry.index, entry.index + entry.count, entry.seconds) for entry in entries]
+        counts = self._deal.answered(link.key, batch, done, now)
         waiting = self._calls.batch(batch)
         if waiting is None:
             return
-        if len(counts) < len(indexes):  # some were answered before
-            parts = list(messages.entries_of_tasks(record.payload))
-            entries = [parts[position] for position in counts]
+        if sum(last - first for first, last in counts) < tasks_in(done):
+            entries = _those_of(numbers(counts), record.payload)  # some were answered before
         self._journal.tasks(batch, [entry.head for entry in entries])
         for entry in entries:
             self._tell(link, waiting, entry)
@@ -165,3 +161,13 @@ class Intake:
         if words["initializer"]:
             self.refusals[why] = initializer_failed(words, link.host)
         self._deal.unfit(link.key, why, for_all=words["initializer"])
+
+
+def _those_of(tasks: set[int], payload: bytes) -> list[Entry]:
+    """The first entry of each of these tasks."""
+    found = []
+    for entry in messages.entries_of_tasks(payload):
+        if entry.index in tasks:
+            tasks.remove(entry.index)
+            found.append(entry)
+    return found

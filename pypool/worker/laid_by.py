@@ -77,7 +77,7 @@ class LaidBy:
         self._words[_COUNT] = self._count = count + 1
         return True
 
-    def column(self, kind: str) -> tuple[memoryview, memoryview]:
+    def column(self, kind: str) -> tuple[Any, memoryview]:
         """Where values of the type with that letter are put, one behind the other.
 
         Room for MOST_IN_COLUMN of them; and the place where it is said how many there are, which

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from pypool.engine.dealing.deal import Deal, DealShare, Policy
+from pypool.engine.dealing.estimates import Done
 from pypool.engine.progress import EVERY_SECONDS, Progress, in_words
 
 
@@ -114,8 +115,7 @@ def test_what_is_done_counts_until_its_call_is_over() -> None:
     deal.open_batch(2, 3, "f", 1)
     for share in play(deal, "a", "b"):
         if share.batch == 1:
-            tasks = list(range(share.first, share.last))
-            deal.answered(share.agent, 1, tasks, [1.0] * len(tasks), 1.0)
+            deal.answered(share.agent, 1, [Done(share.first, share.last, 1.0)], 1.0)
     assert in_words(deal).startswith("0 of 3 tasks done, 0 running, 3 pending")
 
 
@@ -125,5 +125,5 @@ def test_no_number_is_negative() -> None:
     play(deal, "a")
     deal.submitted(["b"], 0.0)
     deal.hello("b", 2, 0.0)
-    deal.answered("b", 1, [0], [1.0], 1.0)
+    deal.answered("b", 1, [Done(0, 1, 1.0)], 1.0)
     assert in_words(deal).startswith("1 of 2 tasks done, 1 running, 0 pending")

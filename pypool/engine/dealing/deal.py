@@ -27,7 +27,7 @@ from pypool.engine.dealing.actions import (
 )
 from pypool.engine.dealing.books import CLOSED, AgentBook, BatchBook, Loss, ShareBook
 from pypool.engine.dealing.demand import Demand
-from pypool.engine.dealing.estimates import Estimates
+from pypool.engine.dealing.estimates import Done, Estimates, seconds_in, tasks_in
 from pypool.engine.dealing.givebacks import GiveBacks
 from pypool.engine.dealing.lives import Lives
 from pypool.engine.dealing.losses import (
@@ -39,7 +39,7 @@ from pypool.engine.dealing.losses import (
     suspects,
 )
 from pypool.engine.dealing.needs import USUAL, Need, fits, fits_one
-from pypool.engine.dealing.ranges import Range, Ranges, runs
+from pypool.engine.dealing.ranges import Range, Ranges, joined
 from pypool.engine.dealing.recalls import Recalls
 from pypool.engine.dealing.roster import WITHDRAWN_SECONDS, Roster
 from pypool.engine.dealing.rounds import Rounds
@@ -206,15 +206,13 @@ class Deal:
                 self._let_go(agent, share)
         self._recalls.beat(agent, now)
 
-    def answered(
-        self, key: str, batch: int, indexes: Sequence[int], seconds: list[float], now: float
-    ) -> list[int]:
+    def answered(self, key: str, batch: int, done: Sequence[Done], now: float) -> list[Range]:
         """Tasks that the agent has run.
 
         Returns
         -------
-        list of int
-            Positions in `indexes` of those whose answer counts.
+        list of Range
+            Those whose answer counts.
         """
         agent = self.agents[key]
         self._heard(agent, now)
@@ -224,22 +222,22 @@ class Deal:
         self._answered = True
         book = self.batches.get(batch)
         if book is None:
-            self.duplicates += len(indexes)
+            self.duplicates += tasks_in(done)
             return []
-        self._learn_way(agent, book, seconds, now)
-        self.estimates.add(book.function, seconds)
-        self._demand.done(seconds, now)
-        counts: list[int] = []
-        for position, first, last in runs(indexes):
+        self._learn_way(agent, book, done, now)
+        self.estimates.add(book.function, done)
+        self._demand.done(seconds_in(done), now)
+        counts: list[Range] = []
+        for first, last in joined((each.first, each.last) for each in done):
             agent.spoke_of(book, first, last)
             if not book.state.count(CLOSED, first, last):
                 self._close(book, first, last)
-                counts += range(position, position + last - first)
+                counts.append((first, last))
                 continue
             for index in range(first, last):
                 if self._close(book, index, index + 1):
-                    counts.append(position + index - first)
-        self.duplicates += len(indexes) - len(counts)
+                    counts.append((index, index + 1))
+        self.duplicates += tasks_in(done) - sum(last - first for first, last in counts)
         self._maybe_remove(book)
         return counts
 
@@ -383,14 +381,14 @@ class Deal:
             self._rounds.was_heard(agent)
 
     def _learn_way(
-        self, agent: AgentBook, book: BatchBook, seconds: list[float], now: float
+        self, agent: AgentBook, book: BatchBook, done: Sequence[Done], now: float
     ) -> None:
         """From the first answer of an agent that had nothing to do when it was dealt something."""
         agent.knows = book.number
         share = next(iter(agent.shares.values()), None)
         if share is not None and share.was_dry and share.batch is book:
             share.was_dry = False
-            at_work = sum(seconds) / min(agent.slots, len(seconds) or 1)
+            at_work = seconds_in(done) / min(agent.slots, tasks_in(done) or 1)
             self.estimates.add_way(now - share.since - at_work)
 
     def _close(self, book: BatchBook, first: int, last: int) -> int:

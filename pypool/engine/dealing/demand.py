@@ -29,9 +29,9 @@ class Demand:
         self._recent = 0.0
         self._since = 0.0
 
-    def done(self, seconds: Iterable[float], now: float) -> None:
-        """Tasks were run that took so long."""
-        self._recent = self._recent_work(now) + sum(seconds)
+    def done(self, seconds: float, now: float) -> None:
+        """Tasks were run that took so long together."""
+        self._recent = self._recent_work(now) + seconds
         self._since = now
 
     def workers(

@@ -1,10 +1,30 @@
 """What a task of a function takes, and the way to an agent, learned from those that have run."""
 
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
+from typing import NamedTuple
 
 LEAST_SECONDS = 2e-6
 """What a task costs at least, whatever its function takes."""
+
+
+class Done(NamedTuple):
+    """Tasks first, ..., last - 1 were run, and took so many seconds each."""
+
+    first: int
+    last: int
+    seconds: float
+
+
+def tasks_in(done: Iterable[Done]) -> int:
+    """How many tasks they are."""
+    return sum(last - first for first, last, _ in done)
+
+
+def seconds_in(done: Iterable[Done]) -> float:
+    """How many seconds they took together."""
+    return sum((last - first) * seconds for first, last, seconds in done)
 
 
 class Estimates:
@@ -23,6 +43,7 @@ class Estimates:
     """
 
     REMEMBERED = 64
+    SAMPLES = 16
     FUNCTIONS = 1000
     WAYS = 8
     LONGEST_WAY = 2.0
@@ -34,14 +55,15 @@ class Estimates:
         self._seconds: dict[str, deque[float]] = {}
         self._medians: dict[str, float] = {}
 
-    def add(self, function: str, seconds: list[float]) -> None:
+    def add(self, function: str, done: Sequence[Done]) -> None:
+        """Some of these tasks, evenly, are remembered."""
         if function not in self._seconds and len(self._seconds) >= self.FUNCTIONS:
             oldest = next(iter(self._seconds))
             del self._seconds[oldest]
             self._medians.pop(oldest, None)
         self.functions += function not in self._seconds
         history = self._seconds.setdefault(function, deque(maxlen=self.REMEMBERED))
-        history.extend(seconds[:: max(1, len(seconds) // 16)])
+        history.extend(_each_of(done, max(1, tasks_in(done) // self.SAMPLES)))
         self._medians.pop(function, None)
 
     def add_way(self, seconds: float) -> None:
@@ -56,3 +78,12 @@ class Estimates:
         if found is None and function in self._seconds:
             found = self._medians[function] = median(self._seconds[function])
         return found
+
+
+def _each_of(done: Iterable[Done], step: int) -> Iterator[float]:
+    """What every so many-th task took, from the first one on."""
+    skipped = 0
+    for first, last, seconds in done:
+        picked = range(first + skipped, last, step)
+        yield from [seconds] * len(picked)
+        skipped = first + skipped + len(picked) * step - last

@@ -73,18 +73,14 @@ def numbers(ranges: Iterable[Sequence[int]]) -> set[int]:
     return {number for first, last in ranges for number in range(first, last)}
 
 
-def runs(indexes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Position, first, last of each stretch of consecutive indexes."""
-    start = 0
-    while start < len(indexes):
-        first = indexes[start]
-        end, step = start + 1, 1
-        while step:  # twice as far each time, and back again: most stretches are long or all
-            following = range(first + end - start, first + end - start + step)
-            if list(indexes[end : end + step]) == list(following):
-                end += step
-                step *= 2
-            else:
-                step //= 2
-        yield start, first, first + end - start
-        start = end
+def joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """The same indexes in the same order, with those together that follow each other."""
+    first = last = 0
+    for begin, end in ranges:
+        if begin != last:
+            if first < last:
+                yield first, last
+            first = begin
+        last = end
+    if first < last:
+        yield first, last

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pypool.engine.dealing.needs import Need
-from pypool.engine.dealing.ranges import Ranges, numbers, runs
+from pypool.engine.dealing.ranges import Ranges, joined, numbers
 from pypool.engine.journal import DIGEST_SIZE
 from pypool.rundir import messages, names, objects, records
 from pypool.rundir.mailbox import FileReader, OutboxReader
@@ -402,7 +402,7 @@ def _take_word(old: OldRun, element: OldElement, record: Record) -> None:
     if record.kind == records.RESULTS:
         batch = old.batches.get(record.key)
         entries = list(messages.entries_of_tasks(record.payload))
-        for _, first, last in runs([entry.index for entry in entries]):
+        for first, last in joined((entry.index, entry.index + 1) for entry in entries):
             element.spoke_of(record.key, first, last)
         if batch is not None:
             for entry in entries:

@@ -12,6 +12,7 @@ from typing import Any
 from pypool.engine.dealing import deal
 from pypool.engine.dealing.books import CLOSED, AgentBook, BatchBook, Line
 from pypool.engine.dealing.deal import Deal, Policy
+from pypool.engine.dealing.estimates import Done
 from pypool.engine.dealing.needs import USUAL, Need, doublings, fits
 
 Task = tuple[int, int]
@@ -205,12 +206,13 @@ class World:
             self.deal.hello(key, agent.slots, self.now)
         elif word[0] == "answered":
             _, batch, indexes = word
-            seconds = [self.random.choice([1e-5, 0.01, 1.0])] * len(indexes)
-            positions = self.deal.answered(key, batch, indexes, seconds, self.now)
-            for position in positions:
-                task = (batch, indexes[position])
-                assert task not in self.delivered | self.failed
-                self.delivered.add(task)
+            seconds = self.random.choice([1e-5, 0.01, 1.0])
+            done = [Done(index, index + 1, seconds) for index in indexes]
+            for first, last in self.deal.answered(key, batch, done, self.now):
+                for index in range(first, last):
+                    task = (batch, index)
+                    assert task not in self.delivered | self.failed
+                    self.delivered.add(task)
             self.tell(key, [(batch, index) for index in indexes])
         elif word[0] == "returned":
             _, ranges, why, asked, late = word

@@ -19,11 +19,17 @@ from pypool.engine.dealing.deal import (
     Remove,
     Submit,
 )
+from pypool.engine.dealing.estimates import Done
 from pypool.engine.dealing.givebacks import LONGEST_PAUSE
 from pypool.engine.dealing.losses import FULL_DISK
 from pypool.engine.dealing.needs import USUAL
 
 from .crew import World
+
+
+def one(index, seconds):
+    """A task that took so long."""
+    return [Done(index, index + 1, seconds)]
 
 
 class Table:
@@ -61,18 +67,17 @@ class Table:
 
     def knows(self, function, seconds):
         """The function has been run before."""
-        self.deal.estimates.add(function, [seconds])
+        self.deal.estimates.add(function, [Done(0, 1, seconds)])
         return self
 
     def learns(self, function, seconds):
         """It takes so long now."""
-        self.deal.estimates.add(function, [seconds] * 64)
+        self.deal.estimates.add(function, [Done(0, 64, seconds)])
 
     def answer(self, share, seconds=0.01):
         """All of the share is done."""
-        indexes = list(range(share.first, share.last))
-        times = [seconds] * len(indexes)
-        return self.deal.answered(share.agent, share.batch, indexes, times, self.now)
+        done = [Done(share.first, share.last, seconds)]
+        return self.deal.answered(share.agent, share.batch, done, self.now)
 
     def join(self, name, slots=1):
         self.deal.submitted([name], self.now)
@@ -224,8 +229,8 @@ def test_long_tasks_in_two_shares_leave_no_slot_idle():
     table.deal.open_batch(1, 1000, "f")
     first, second = table.decide()
     for share in (first, second):
-        indexes = list(range(share.first + 1, share.last))
-        table.deal.answered("a0", 1, indexes, [0.1] * len(indexes), 1.0)
+        done = [Done(share.first + 1, share.last, 0.1)]
+        table.deal.answered("a0", 1, done, 1.0)
     assert table.decide(after=1.0)
     assert table.deal.agents["a0"].in_hand >= 4
 
@@ -337,7 +342,7 @@ def test_hoards_are_asked_for_early():
     table = Table(2)
     table.deal.open_batch(1, 100, "f")
     first = table.decide()[0]
-    table.deal.answered(first.agent, 1, [first.first], [10.0], 10.0)
+    table.deal.answered(first.agent, 1, one(first.first, 10.0), 10.0)
     table.decide(after=10.0)
     assert {ask.agent for ask in table.of(AskBack)} == {"a0", "a1"}
 
@@ -376,7 +381,7 @@ def test_who_is_at_a_long_task_has_none_in_reserve():
     table.deal.returned("a0", returned, "", 1, table.now)
     for _ in range(10):
         assert "a0" not in {share.agent for share in table.decide(after=1.0)}
-    table.deal.answered("a0", 1, [mine.first], [12.0], table.now)
+    table.deal.answered("a0", 1, one(mine.first, 12.0), table.now)
     assert [share.agent for share in table.decide()].count("a0") == 2
 
 
@@ -394,7 +399,7 @@ def test_a_slot_at_a_long_task_does_not_stop_the_others():
     first, *_ = [share for share in table.decide() if share.agent == "a0"]
     for index in range(first.first + 1, first.last - 1):
         table.now += 0.1
-        table.deal.answered("a0", 1, [index], [0.01], table.now)
+        table.deal.answered("a0", 1, one(index, 0.01), table.now)
         for share in table.decide():
             assert share.agent == "a0"
     assert "a0" not in {ask.agent for ask in table.of(AskBack)}
@@ -429,7 +434,7 @@ def test_who_was_asked_for_a_hoard_is_not_asked_again():
     table.deal.open_batch(1, 100, "f")
     first = table.decide()
     for share in first:
-        table.deal.answered(share.agent, 1, [share.first], [10.0], 10.0)
+        table.deal.answered(share.agent, 1, one(share.first, 10.0), 10.0)
     table.decide(after=10.0)
     for ask in table.of(AskBack):
         (share,) = [share for share in first if share.agent == ask.agent]
@@ -561,8 +566,8 @@ def test_an_agent_runs_dry_for_a_suspect():
     for _ in range(40):
         for agent in list(table.deal.agents.values()):
             for share in list(agent.shares.values())[:1] if agent.plays else ():
-                indexes = [index for each in share.silent for index in range(*each)]
-                table.deal.answered(agent.key, 1, indexes, [0.25] * len(indexes), table.now)
+                done = [Done(*each, 0.25) for each in share.silent]
+                table.deal.answered(agent.key, 1, done, table.now)
         table.decide(after=0.25)
     book = table.deal.batches[1]
     assert book.losses
@@ -681,7 +686,7 @@ def test_the_first_result_counts():
     vanish(table)
     table.join("b")
     (share,) = table.decide()
-    assert table.deal.answered("a0", 1, [0], [1.0], table.now) == [0]
+    assert table.deal.answered("a0", 1, one(0, 1.0), table.now) == [(0, 1)]
     assert table.answer(share) == []
     assert table.deal.duplicates == 1
 
@@ -691,8 +696,8 @@ def test_a_zombie_s_second_result_is_dropped():
     table = one_task()
     vanish(table)
     table.join("b")
-    assert table.answer(table.decide()[0]) == [0]
-    assert table.deal.answered("a0", 1, [0], [1.0], table.now) == []
+    assert table.answer(table.decide()[0]) == [(0, 1)]
+    assert table.deal.answered("a0", 1, one(0, 1.0), table.now) == []
     assert table.deal.duplicates == 1
 
 
@@ -774,7 +779,7 @@ def test_elements_for_tasks_that_are_about_to_come():
 def test_what_is_about_to_come_may_need_few():
     """If it is known what such tasks take."""
     table = Table(processes=8)
-    table.deal.estimates.add("f", [0.001] * 64)
+    table.deal.estimates.add("f", [Done(0, 64, 0.001)])
     table.deal.expect(1500, "f")
     table.decide()
     assert table.submissions == [Submit(2)]
@@ -956,7 +961,7 @@ def test_a_late_agent_keeps_what_it_runs():
     table.deal.returned("a0", [], "", 0, 1.0, late=True)
     assert table.decide(after=100.0) == []
     assert table.submissions == []
-    assert table.answer(table.shares[0]) == [0]
+    assert table.answer(table.shares[0]) == [(0, 1)]
 
 
 def test_a_forgotten_agent_has_no_book():
@@ -1164,8 +1169,7 @@ def test_who_got_nothing_in_reserve_gets_it_once_run_times_are_known():
     table.deal.open_batch(1, 1000, "f")
     first, second = table.decide()
     assert table.decide(1.0) == []
-    indexes = [first.first]
-    table.deal.answered(first.agent, 1, indexes, [0.5], table.now)
+    table.deal.answered(first.agent, 1, one(first.first, 0.5), table.now)
     assert second.agent in {share.agent for share in table.decide(1.0)}
 
 
@@ -1219,6 +1223,6 @@ def test_what_is_expected_is_the_end_of_the_oldest_share():
     (share,) = table.deal.agents["a0"].shares.values()
     silent = len(share.silent)
     assert table.deal.expects("a0") == silent * 0.5
-    table.deal.answered("a0", 1, [share.first], [0.5], table.now)
+    table.deal.answered("a0", 1, one(share.first, 0.5), table.now)
     assert table.deal.expects("a0") == (silent - 1) * 0.5
     assert table.deal.expects("nobody") == 0.0

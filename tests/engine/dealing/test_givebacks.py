@@ -95,7 +95,7 @@ def test_a_task_that_came_back_is_delivered_by_whoever_has_it():
     table.deal.open_batch(1, 1, "f")
     (share,) = table.decide()
     give_back(table, share)
-    assert table.answer(share) == [0]
+    assert table.answer(share) == [(0, 1)]
     assert not table.decide(after=LONGEST_PAUSE)
     assert table.deal.open_tasks == 0
 

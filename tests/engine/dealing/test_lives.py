@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pypool.engine.dealing.deal import Deal, DealShare, Fail, Policy
+from pypool.engine.dealing.estimates import Done
 from pypool.engine.dealing.needs import USUAL
 from pypool.engine.dealing.ranges import Ranges
 
@@ -47,8 +48,8 @@ def test_what_is_asked_for_is_waited_for_where_it_is():
         deal.reopen(1, 20, "f", 1, task)
     assert deal.open_tasks == 2
     assert shares(deal.decide(0.0)) == []
-    assert deal.answered("a", 1, [0, 1, 2, 3], [0.1] * 4, 1.0) == [3]
-    assert deal.answered("b", 1, [10], [0.1], 1.0) == [0]
+    assert deal.answered("a", 1, [Done(0, 4, 0.1)], 1.0) == [(3, 4)]
+    assert deal.answered("b", 1, [Done(10, 11, 0.1)], 1.0) == [(10, 11)]
     assert deal.open_tasks == 0
 
 
@@ -99,8 +100,8 @@ def test_before_the_driver_goes_everybody_has_his_part(count, chunk, playing, pe
     deal.open_batch(1, count, "f", chunk)
     actions = deal.decide(10.0)
     for share in shares(actions):
-        indexes = list(range(share.first, share.last))[:done]
-        deal.answered(share.agent, 1, indexes, [0.1] * len(indexes), 11.0)
+        last = min(share.last, share.first + done)
+        deal.answered(share.agent, 1, [Done(share.first, last, 0.1)], 11.0)
     actions += deal.leave(12.0)
     assert not [each for each in actions if isinstance(each, Fail)]
     dealt = [task for each in shares(actions) for task in range(each.first, each.last)]

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pypool.engine.dealing.ranges import Ranges, runs
+from pypool.engine.dealing.ranges import Ranges, joined
 
 steps = st.lists(
     st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 30), st.integers(0, 30)),
@@ -65,9 +65,12 @@ def test_a_million_indexes_are_one_range():
 
 
 @settings(deadline=None, database=None)
-@given(st.lists(st.integers(0, 20)))
-def test_runs_cover_the_indexes_in_order(indexes):
-    """Runs put one behind the other are the indexes."""
-    found = list(runs(indexes))
-    assert [index for _, first, last in found for index in range(first, last)] == indexes
-    assert all(indexes[position] == first for position, first, _ in found)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 3))))
+def test_joined_ranges_are_the_same_indexes(sizes):
+    """In their order; what follows each other is one range."""
+    given = [(first, first + size) for first, size in sizes]
+    found = list(joined(given))
+    assert [index for each in found for index in range(*each)] == [
+        index for each in given for index in range(*each)
+    ]
+    assert all(before[1] != behind[0] for before, behind in pairwise(found))
