@@ -29,5 +29,6 @@ def test_the_median_of_the_last_ones():
     estimates.add("f", [Done(0, 1000, 1.0)])
     estimates.add("f", [Done(1000, 1001, 9.0)])
     assert estimates.get("f") == 1.0
-    estimates.add("f", [Done(0, 64, 2.0)] * 4)
+    for _ in range(4):
+        estimates.add("f", [Done(0, 64, 2.0)])
     assert estimates.get("f") == 2.0
