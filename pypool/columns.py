@@ -1,67 +1,251 @@
 """Columns: values of one simple type, each at its place, without a pickle of its own.
 
-Items and results are often numbers. To pickle one and load it again costs more than most
-arithmetic with it; a column of them is copied as a whole, in the byte order of the machine. Only
-what is exactly of such a type comes into a column, so that it leaves it as what it was. Used by
-the driver and by workers.
+Items and results are often numbers, or small arrays of one shape. To pickle one and load it again
+costs more than most arithmetic with it; a column of them is copied as a whole, in the byte order of
+the machine. Only what is exactly of such a type comes into a column, so that it leaves it as what
+it was. Used by the driver and by workers.
+
+What a column is of is said by a letter; behind that of arrays stand their type and their shape, as
+in `a<f8:3,2`.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from math import prod
+from operator import attrgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Collection, Iterator
     from typing import Any, overload
+
+    import numpy as np
 
 NUMBER_BYTES = 8
 """Of each float or integer."""
 
+PICKLES = "p"
+"""The letter of what is no column: each value has a pickle of its own."""
+
+ARRAYS = "a"
+
+ARRAY_BYTES = 2048
+"""Larger arrays are pickled: then the copying is most of the work."""
+
+_ARRAY_KINDS = "fiucb"
+"""Floats, integers, complex numbers, bools: there is nothing behind their bytes."""
+
+_WHOLE = 0x1 | 0x400
+"""Of the flags of an array: in the order of C, and writeable. A pickle keeps that, too."""
+
 
 class Kind:
-    """What a column can be of.
+    """What a column can be of: so many bytes for each value.
 
     Attributes
     ----------
-    type : type
-        Exactly.
     form : str
         The format of its memory; that of None says only how many there are.
     width : int
         Bytes of each value.
     """
 
-    __slots__ = ("form", "type", "width")
-
-    def __init__(self, type: type, form: str, width: int) -> None:
-        self.type = type
+    def __init__(self, form: str, width: int, type: type | None = None) -> None:
         self.form = form
         self.width = width
+        self._type = type
+
+    @property
+    def type(self) -> type:
+        """That of the values, exactly."""
+        assert self._type is not None
+        return self._type
+
+    def belongs(self, value: Any) -> bool:
+        """Whether a value is of it, but for its size."""
+        return type(value) is self._type
+
+    def pack(self, values: list[Any]) -> bytes:
+        """The column of these values, which are of that type.
+
+        Raises
+        ------
+        OverflowError
+            If one is too large.
+        """
+        from array import array
+
+        return array(self.form, values).tobytes()
+
+    def load(self, data: bytes, count: int) -> list[Any]:
+        """So many values, each a new object if it can be changed."""
+        if self._type is type(None):
+            return [None] * count
+        return memoryview(data).cast(self.form).tolist()  # type: ignore[call-overload,no-any-return]
+
+
+class Scalars(Kind):
+    """Numbers of numpy, which is imported when there are some."""
+
+    def __init__(self, form: str, name: str) -> None:
+        super().__init__(form, NUMBER_BYTES)
+        self.name = name
+
+    @property
+    def type(self) -> type:
+        if self._type is None:
+            import numpy
+
+            self._type = getattr(numpy, self.name)
+        return self._type
+
+    def belongs(self, value: Any) -> bool:
+        return type(value) is self.type
+
+    def load(self, data: bytes, count: int) -> list[Any]:
+        import numpy
+
+        return list(numpy.frombuffer(data, self.type))
+
+
+class Arrays(Kind):
+    """Arrays of one type and shape.
+
+    Raises
+    ------
+    ValueError
+        If it is not said of which.
+    """
+
+    def __init__(self, about: str) -> None:
+        self._name, _, shape = about.partition(":")
+        self._dtype: np.dtype[Any] | None = None
+        order, kind, size = self._name[:1], self._name[1:2], self._name[2:]
+        lengths = shape.split(",")
+        if not (order in ("<", ">", "|") and kind in (*_ARRAY_KINDS,) and size.isdecimal()):
+            raise ValueError(f"{about!r} says nothing of arrays of numbers")
+        if not all(map(str.isdecimal, lengths)):
+            raise ValueError(f"{about!r} has no shape")
+        self.shape = tuple(map(int, lengths))
+        super().__init__("B", prod(self.shape) * int(size))
+        if not 0 < self.width <= ARRAY_BYTES:
+            raise ValueError(f"{about!r} says nothing of small arrays")
+
+    @property
+    def type(self) -> type:
+        import numpy
+
+        return numpy.ndarray
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the arrays."""
+        if self._dtype is None:
+            import numpy
+
+            self._dtype = numpy.dtype(self._name)
+        return self._dtype
+
+    def belongs(self, value: Any) -> bool:
+        exactly: bool = type(value) is self.type
+        return bool(
+            exactly
+            and value.shape == self.shape
+            and value.flags.num & _WHOLE == _WHOLE
+            and (value.dtype is self.dtype or _is_called(self._name, value.dtype))
+        )
+
+    def pack(self, values: list[Any]) -> bytes:
+        return b"".join(values)
+
+    def load(self, data: bytes, count: int) -> list[Any]:
+        return [each.copy() for each in self.view(data)]
+
+    def view(self, data: Any) -> np.ndarray:
+        """Memory, as such arrays."""
+        import numpy
+
+        room = len(data) // self.width
+        return numpy.frombuffer(data[: room * self.width], self.dtype).reshape((room, *self.shape))
 
 
 KINDS = {
-    "d": Kind(float, "d", NUMBER_BYTES),
-    "q": Kind(int, "q", NUMBER_BYTES),
-    "?": Kind(bool, "?", 1),
-    "0": Kind(type(None), "?", 1),
+    "d": Kind("d", NUMBER_BYTES, float),
+    "q": Kind("q", NUMBER_BYTES, int),
+    "?": Kind("?", 1, bool),
+    "0": Kind("?", 1, type(None)),
+    "D": Scalars("d", "float64"),
+    "Q": Scalars("q", "int64"),
 }
-"""By the letter that stands for it."""
+"""By the letter that stands for it: all but those of arrays."""
 
-LETTERS = {kind.type: letter for letter, kind in KINDS.items()}
+_LETTERS = {KINDS[letter].type: letter for letter in "dq?0"}
 
-PICKLES = "p"
-"""The letter of what is no column: each value has a pickle of its own."""
-
-
-def are_numbers(letter: str) -> bool:
-    """Whether it is a kind that items may be of."""
-    return letter in KINDS and KINDS[letter].width == NUMBER_BYTES
+_MOST_REMEMBERED = 1000
+_arrays: dict[str, Arrays] = {}
 
 
-def load(letter: str, data: bytes, count: int) -> list[Any]:
+def is_name(name: str) -> bool:
+    """Whether something may be called so; of arrays `known` says whether it makes sense."""
+    return name == PICKLES or name in KINDS or name.startswith(ARRAYS)
+
+
+def known(name: str) -> Kind:
+    """The kind that is called so.
+
+    Raises
+    ------
+    ValueError
+        If none is.
+    """
+    found = KINDS.get(name) or _arrays.get(name)
+    if found is not None:
+        return found
+    if not name.startswith(ARRAYS):
+        raise ValueError(f"there is no kind {name!r}")
+    if len(_arrays) >= _MOST_REMEMBERED:
+        _arrays.clear()
+    made = _arrays[name] = Arrays(name[1:])
+    return made
+
+
+def kind_of(value: Any) -> str:
+    """The name of the kind that a value is of; PICKLES if there is none."""
+    letter = _LETTERS.get(type(value))
+    if letter is not None:
+        return letter
+    if type(value).__module__ != "numpy":
+        return PICKLES
+    import numpy
+
+    if type(value) is numpy.ndarray:
+        return _kind_of_array(value)
+    for letter in "DQ":
+        if type(value) is KINDS[letter].type:
+            return letter
+    return PICKLES
+
+
+def _kind_of_array(value: np.ndarray) -> str:
+    if value.flags.num & _WHOLE != _WHOLE or not value.shape:
+        return PICKLES
+    if not 0 < value.nbytes <= ARRAY_BYTES or not _is_called(value.dtype.str, value.dtype):
+        return PICKLES
+    return f"{ARRAYS}{value.dtype.str}:{','.join(map(str, value.shape))}"
+
+
+def _is_called(name: str, dtype: np.dtype[Any]) -> bool:
+    """Whether it is the type of numbers of that name, and not one that is only equal to it."""
+    import numpy
+
+    if dtype.str != name or dtype.kind not in _ARRAY_KINDS or dtype.metadata:
+        return False
+    return numpy.dtype(name).char == dtype.char
+
+
+def load(name: str, data: bytes, count: int) -> list[Any]:
     """The values of a column.
 
     Raises
@@ -69,44 +253,73 @@ def load(letter: str, data: bytes, count: int) -> list[Any]:
     ValueError
         If they are not so many, or there is no such kind.
     """
-    kind = KINDS.get(letter)
-    if kind is None or len(data) != count * kind.width:
-        raise ValueError(f"{len(data)} bytes are no {count} values of kind {letter!r}")
-    if kind.type is type(None):
-        return [None] * count
-    return memoryview(data).cast(kind.form).tolist()  # type: ignore[call-overload,no-any-return]
+    found = known(name)
+    if len(data) != count * found.width:
+        raise ValueError(f"{len(data)} bytes are no {count} values of kind {name!r}")
+    return found.load(data, count)
 
 
-class PackedNumbers(Sequence[bytes]):
-    """Items that are numbers, packed: as a sequence they are what other items are, pickles.
+def pack_about(name: str) -> bytes:
+    """What stands behind the letter of that kind: of arrays what they are, and its length."""
+    about = name[1:].encode()
+    return bytes([len(about)]) + about if name.startswith(ARRAYS) else b""
+
+
+def unpack_name(letter: bytes, behind: bytes) -> tuple[str, int]:
+    """The name of a kind; and how long what stands behind its letter is."""
+    name = letter.decode("latin1")
+    if name != ARRAYS or not behind:
+        return name, 0
+    end = 1 + behind[0]
+    return name + behind[1:end].decode("latin1"), end
+
+
+def are_all(name: str, arrays: Collection[np.ndarray]) -> bool:
+    """Whether all these arrays are of that kind."""
+    found = known(name)
+    assert isinstance(found, Arrays)
+    dtypes = {id(each): each for each in map(attrgetter("dtype"), arrays)}
+    return (
+        set(map(attrgetter("shape"), arrays)) == {found.shape}
+        and all(flags & _WHOLE == _WHOLE for flags in set(map(attrgetter("flags.num"), arrays)))
+        and all(_is_called(found.dtype.str, each) for each in dtypes.values())
+    )
+
+
+class Column(Sequence[bytes]):
+    """Items of one kind, packed: as a sequence they are what other items are, pickles.
 
     Attributes
     ----------
     kind : str
-        The letter.
+        Its name.
+    data : bytes
+        Themselves, one behind the other.
     """
 
-    def __init__(self, numbers: array[Any]) -> None:
-        self._numbers = numbers
-        self.kind = numbers.typecode
+    def __init__(self, kind_name: str, data: bytes) -> None:
+        self.kind = kind_name
+        self.data = data
+        self._width = known(kind_name).width
 
     @classmethod
-    def of(cls, items: Collection[Any]) -> PackedNumbers | None:
-        """The items, if all of them are floats, or integers of 64 bits."""
-        from array import array
-
+    def of(cls, items: Collection[Any]) -> Column | None:
+        """The items, if all of them are numbers of one kind, or small arrays of one shape."""
         taken = list(items)  # as it iterates, and as it is now
-        types = set(map(type, taken))
-        letter = LETTERS.get(types.pop(), "") if len(types) == 1 else ""
-        if not are_numbers(letter):
+        if not taken or len(set(map(type, taken))) != 1:
+            return None
+        name = kind_of(taken[0])
+        if name in (PICKLES, "?", "0"):  # bools and None are rare as items
+            return None
+        if name.startswith(ARRAYS) and not are_all(name, taken):
             return None
         try:
-            return cls(array(letter, taken))
+            return cls(name, known(name).pack(taken))
         except OverflowError:
             return None
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.data) // self._width
 
     if TYPE_CHECKING:
 
@@ -114,27 +327,20 @@ class PackedNumbers(Sequence[bytes]):
         def __getitem__(self, index: int) -> bytes: ...
 
         @overload
-        def __getitem__(self, index: slice) -> PackedNumbers: ...
+        def __getitem__(self, index: slice) -> Column: ...
 
-    def __getitem__(self, index: int | slice) -> bytes | PackedNumbers:
+    def __getitem__(self, index: int | slice) -> bytes | Column:
         if isinstance(index, slice):
-            return PackedNumbers(self._numbers[index])
-        return pickle.dumps(self._numbers[index], 5)
+            first, last, _ = index.indices(len(self))
+            return Column(self.kind, self.data[self._width * first : self._width * last])
+        one = self[index : index + 1]
+        return next(iter(one))
 
     def __iter__(self) -> Iterator[bytes]:
-        return (pickle.dumps(number, 5) for number in self._numbers)
+        return (pickle.dumps(value, 5) for value in load(self.kind, self.data, len(self)))
 
     def joined(self, others: Sequence[Any]) -> Sequence[Any]:
-        """These and the others behind them: numbers, if those are of the same kind."""
-        if isinstance(others, PackedNumbers) and others.kind == self.kind:
-            return PackedNumbers(self._numbers + others._numbers)
-        return [*self, *others]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the numbers."""
-        return NUMBER_BYTES * len(self._numbers)
-
-    def tobytes(self) -> bytes:
-        """The numbers, one behind the other."""
-        return self._numbers.tobytes()
+        """These and the others behind them: a column, if those are of the same kind."""
+        if isinstance(others, Column) and others.kind == self.kind:
+            return Column(self.kind, self.data + others.data)
+        return [*self, *others] if others else self

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pypool import pickling
-from pypool.columns import PackedNumbers
+from pypool.columns import Column
 from pypool.definitions import Definitions
 from pypool.packing import HEAVY, OutOfBand, Packed
 from pypool.pickling import CannotPickle
@@ -141,7 +141,7 @@ def pack_items(
 ) -> tuple[Sequence[bytes | Packed], Sequence[Common]]:
     """Packs each item on its own; and once by itself what several of them have in common.
 
-    If all are numbers they become a column.
+    If all are numbers, or small arrays of one shape, they become a column.
 
     Parameters
     ----------
@@ -153,8 +153,8 @@ def pack_items(
     CannotPickle
         If one cannot be sent.
     """
-    if (numbers := PackedNumbers.of(items)) is not None:
-        return numbers, ()
+    if (column := Column.of(items)) is not None:
+        return column, ()
     packed: list[bytes | Packed] = []
     how: bool | Copies = {} if copies else False
     marks = pickling.marks()

@@ -5,11 +5,22 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pypool.columns import KINDS, LETTERS, PackedNumbers, load
+from pypool.columns import (
+    ARRAY_BYTES,
+    KINDS,
+    PICKLES,
+    Column,
+    kind_of,
+    known,
+    load,
+    pack_about,
+    unpack_name,
+)
 
 LARGEST = 2**63 - 1
 
@@ -18,17 +29,22 @@ class OwnNumber(int):
     pass
 
 
+def fixed(array: Any) -> Any:
+    """It may not be written to."""
+    array.flags.writeable = False
+    return array
+
+
 @given(st.lists(st.integers(-LARGEST - 1, LARGEST), min_size=1) | st.lists(st.floats(), min_size=1))
 def test_numbers_come_back(numbers: list[Any]) -> None:
     """As a column of the file, and as what all other items are. Not even a NaN is another one."""
-    column = PackedNumbers.of(numbers)
+    column = Column.of(numbers)
     assert column is not None
-    found = load(column.kind, column.tobytes(), len(column))
+    found = load(column.kind, column.data, len(column))
     assert list(map(same, found)) == list(map(same, numbers))
     assert list(column) == [pickle.dumps(number, 5) for number in numbers]
     assert [column[index] for index in range(len(column))] == list(column)
     assert list(column[1:-1]) == list(column)[1:-1]
-    assert column.size == len(column.tobytes())
 
 
 def same(number: float) -> tuple[type, bytes | int]:
@@ -48,11 +64,33 @@ def same(number: float) -> tuple[type, bytes | int]:
         [-LARGEST - 2],
         ["1"],
         [[1]],
+        [np.float64(1), 1.0],
+        [np.float32(1)],
+        [np.longlong(1)],
+        [np.arange(3), np.arange(4)],
+        [np.arange(3), np.arange(3.0)],
+        [np.arange(3), [0, 1, 2]],
+        [np.arange(3), fixed(np.arange(3))],
+        [np.zeros((3, 2)), np.zeros((3, 2), order="F")],
+        [np.zeros((3, 2), order="F")],
+        [fixed(np.arange(3))],
+        [np.arange(6)[::2]],
+        [np.array(1.0)],
+        [np.array([])],
+        [np.array(["text"])],
+        [np.array([None])],
+        [np.array(["2024-01-01"], "M8[D]")],
+        [np.zeros(2, [("a", "f8")])],
+        [np.zeros(2, np.longlong)],
+        [np.zeros(2, np.dtype("f8", metadata={"of": "users"}))],
+        [np.zeros(ARRAY_BYTES + 1, np.uint8)],
+        [np.ma.zeros(3)],
+        [np.zeros(3).view(np.matrix)],
     ],
 )
 def test_what_is_no_column(items: list[Any]) -> None:
     """What would come out as something else, or is not worth it."""
-    assert PackedNumbers.of(items) is None
+    assert Column.of(items) is None
 
 
 def test_a_list_that_iterates_otherwise_is_what_it_yields() -> None:
@@ -62,7 +100,7 @@ def test_a_list_that_iterates_otherwise_is_what_it_yields() -> None:
         def __iter__(self) -> Iterator[float]:
             return (2 * number for number in super().__iter__())
 
-    column = PackedNumbers.of(Doubled([1.0, 2.0]))
+    column = Column.of(Doubled([1.0, 2.0]))
     assert column is not None
     assert [pickle.loads(each) for each in column] == [2.0, 4.0]
 
@@ -70,7 +108,7 @@ def test_a_list_that_iterates_otherwise_is_what_it_yields() -> None:
 def test_what_is_given_may_change() -> None:
     """The numbers are those of the moment."""
     numbers = [1, 2, 3]
-    column = PackedNumbers.of(numbers)
+    column = Column.of(numbers)
     numbers[0] = 9
     assert column is not None
     assert pickle.loads(column[0]) == 1
@@ -79,7 +117,7 @@ def test_what_is_given_may_change() -> None:
 @pytest.mark.parametrize(("values", "data"), [([True, False], b"\1\0"), ([None] * 3, bytes(3))])
 def test_other_columns(values: list[Any], data: bytes) -> None:
     """Results may be those."""
-    kind = LETTERS[type(values[0])]
+    kind = kind_of(values[0])
     assert load(kind, data, len(values)) == values
     assert len(data) == KINDS[kind].width * len(values)
 
@@ -90,5 +128,102 @@ def test_other_columns(values: list[Any], data: bytes) -> None:
 )
 def test_what_is_no_column_of_so_many(kind: str, data: bytes, count: int) -> None:
     """A count that lies takes no memory."""
-    with pytest.raises(ValueError, match="values of kind"):
+    with pytest.raises(ValueError, match=r"of kind|no kind"):
         load(kind, data, count)
+
+
+@pytest.mark.parametrize("kept", [np.float64, np.int64])
+def test_numbers_of_numpy_stay_such(kept: Any) -> None:
+    values = list(np.arange(5).astype(kept))
+    column = Column.of(values)
+    assert column is not None
+    for found in (load(column.kind, column.data, 5), [pickle.loads(each) for each in column]):
+        assert found == values
+        assert set(map(type, found)) == {kept}
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(3.0),
+        np.arange(3, dtype=">i4"),
+        np.zeros((2, 3), np.complex64),
+        np.ones((1, 1, 1), bool),
+        np.array([-0.0, np.nan, np.inf]),
+        np.zeros(ARRAY_BYTES, np.uint8),
+        pickle.loads(pickle.dumps(np.arange(3.0))),
+        np.zeros((4, 6))[1:3].reshape(-1),
+    ],
+)
+def test_small_arrays_come_back(array: Any) -> None:
+    """As a column, and as what all other items are; each is its own from then on."""
+    other = array[::-1].copy()
+    column = Column.of([array, other])
+    assert column is not None
+    assert len(column) == 2
+    for found in (load(column.kind, column.data, 2), [pickle.loads(each) for each in column]):
+        for one, given_one in zip(found, (array, other), strict=True):
+            assert type(one) is np.ndarray
+            assert (one.dtype, one.dtype.char) == (given_one.dtype, given_one.dtype.char)
+            assert one.shape == given_one.shape
+            assert one.tobytes() == given_one.tobytes()
+            assert one.flags.owndata or one.base is not None
+            assert one.flags.writeable
+    own, second = load(column.kind, column.data, 2)
+    own.fill(7)
+    assert second.tobytes() == other.tobytes()
+    assert own.flags.owndata
+    assert load(column.kind, column.data, 2)[0].tobytes() == array.tobytes()
+
+
+def test_arrays_that_change_are_what_they_were() -> None:
+    array = np.arange(3.0)
+    column = Column.of([array])
+    array.fill(9)
+    assert column is not None
+    assert pickle.loads(column[0]).tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_kind_is_told_of_by_its_letter_and_what_stands_behind_it() -> None:
+    for name in ("d", PICKLES, "a<f8:3", "a|b1:1,2,3"):
+        told = pack_about(name)
+        assert unpack_name(name[:1].encode(), told + b"more") == (name, len(told))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a",
+        "a:",
+        "a<f8",
+        "a<f8:",
+        "a<f8:0",
+        "a<f8:-1,-2",
+        "a<f8:1000",
+        "a<O8:1",
+        "a<V8:1",
+        "aM8[D]:1",
+    ],
+)
+def test_what_says_nothing_of_arrays(name: str) -> None:
+    """It may be damaged."""
+    with pytest.raises(ValueError, match=r"says nothing|has no shape"):
+        known(name)
+
+
+def test_what_belongs_to_a_kind() -> None:
+    """So that it leaves the column as what it was."""
+    kind = known(kind_of(np.arange(3.0)))
+    assert kind.belongs(np.arange(3.0))
+    assert kind.belongs(pickle.loads(pickle.dumps(np.arange(3.0))))
+    others: list[Any] = [np.arange(3), np.arange(4.0), fixed(np.arange(3.0)), [0.0, 1.0, 2.0], 1.0]
+    assert not any(map(kind.belongs, [*others, np.arange(6.0)[::2], np.ma.zeros(3)]))
+
+
+def test_arrays_of_many_shapes_take_no_memory() -> None:
+    """However many are met."""
+    from pypool import columns
+
+    for length in range(1, 3000):
+        columns.known(f"a|u1:{1 + length % 2000},1{',1' * (length // 2000)}")
+    assert len(columns._arrays) <= 1000

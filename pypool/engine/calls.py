@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pypool.columns import PackedNumbers
+from pypool.columns import Column
 from pypool.errors import PoolError
 from pypool.packing import Packed
 from pypool.printable import printable
@@ -135,8 +135,8 @@ class Portion:
     @property
     def size(self) -> int:
         """Bytes of its items."""
-        if isinstance(self.items, PackedNumbers):
-            return self.items.size
+        if isinstance(self.items, Column):
+            return len(self.items.data)
         return sum(map(len, self.items))
 
 
@@ -183,7 +183,7 @@ class Batch:
     def add(self, portion: Portion) -> None:
         if not self.count:
             self.items = portion.items
-        elif isinstance(self.items, PackedNumbers):
+        elif isinstance(self.items, Column):
             self.items = self.items.joined(portion.items)
         elif self.several and isinstance(self.items, list):
             self.items += portion.items

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pypool import pickling
-from pypool.columns import PackedNumbers
+from pypool.columns import Column
 from pypool.engine.calls import GROUP_BYTES, LIGHT, Call, Portion
 from pypool.engine.dispatcher import Dispatcher
 from pypool.items import ItemPickler
@@ -122,9 +122,9 @@ class Feed:
         When some chunks are large enough to be sent, the others have to wait for room again.
         """
         self._chunk_bytes = 0
-        if (numbers := PackedNumbers.of(chunk)) is not None:
+        if (column := Column.of(chunk)) is not None:
             self._stream.begin_items(len(chunk))
-            return self._send(numbers, self._call.digests(chunk))
+            return self._send(column, self._call.digests(chunk))
         ready: list[bytes | Packed] = []
         common: dict[int, Common] = {}
         digests: list[bytes] = []

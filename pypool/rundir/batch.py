@@ -1,8 +1,8 @@
 """Batches: an immutable set of tasks of one function, written at once and read in pieces.
 
     frame(BATCH: how the function is called, what its items are, number of tasks, digest of the
-    function, number of parts, number of common objects, the parts, the serial numbers of the
-    common objects (8 bytes each), the seed)
+    function, number of parts, number of common objects, of arrays what they are, the parts, the
+    serial numbers of the common objects (8 bytes each), the seed)
 
 and then, as a rule,
 
@@ -11,10 +11,10 @@ and then, as a rule,
     | the packed items, and behind them the common objects, one behind the other
     | large buffers, aligned
 
-or, if the items are numbers (see `columns`),
+or, if the items are a column (see `columns`),
 
     CRC-32 of each block of 64 of them, begun with its index (4 bytes each)
-    | the numbers, 8 bytes each
+    | the column
 
 A part says from which task on (4 bytes) the tasks have which indexes in their call (8 bytes).
 Each item, or block, has a checksum of its own, so a worker reads its range and nothing else. Of
@@ -33,15 +33,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from zlib import crc32
 
-from pypool.columns import NUMBER_BYTES, PICKLES, PackedNumbers, are_numbers, load
+from pypool.columns import PICKLES, Column, is_name, known, load, pack_about, unpack_name
 from pypool.packing import Packed, Shelf
 from pypool.rundir import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pypool.packing import Buffer
+    from typing import Any
 
-    Numbers = list[int] | list[float]
+    from pypool.packing import Buffer
 
 MAP = 0
 """Call the function with the item."""
@@ -102,7 +102,7 @@ def encode(
     digest : bytes
         SHA-256 of the pickled function.
     items : sequence of bytes or Packed
-        The tasks'; maybe PackedNumbers, which have nothing in common.
+        The tasks'; maybe a Column, which has nothing in common.
     parts : iterable of tuple of int
         From which task on, in ascending order from 0, they have which indexes in their call.
     seed : bytes
@@ -112,13 +112,13 @@ def encode(
     """
     shared = common or {}
     told = [PART.pack(*part) for part in parts]
-    kind = items.kind if isinstance(items, PackedNumbers) else PICKLES
-    meta = META.pack(call, kind.encode(), len(items), digest, len(told), len(shared))
-    meta += b"".join([*told, *map(SERIAL.pack, shared), seed])
+    kind = items.kind if isinstance(items, Column) else PICKLES
+    meta = META.pack(call, kind[:1].encode(), len(items), digest, len(told), len(shared))
+    meta += b"".join([pack_about(kind), *told, *map(SERIAL.pack, shared), seed])
     head = records.frame(mark, records.BATCH, meta, key=number)
-    if isinstance(items, PackedNumbers):
-        numbers = items.tobytes()
-        return [head, _checks_of_blocks(numbers, 0).tobytes(), numbers]
+    if isinstance(items, Column):
+        checks = _checks_of_blocks(items.data, known(kind).width, 0)
+        return [head, checks.tobytes(), items.data]
     whole = [*items, *shared.values()] if shared else items
     small, shelf = _without_buffers(whole, len(head))
     offsets = array("Q", accumulate(map(len, small), initial=0))
@@ -143,10 +143,10 @@ def _without_buffers(
     return small, shelf.pieces
 
 
-def _checks_of_blocks(numbers: bytes, first: int) -> array[int]:
+def _checks_of_blocks(column: bytes, width: int, first: int) -> array[int]:
     """Those of all blocks, of which the first one has that index."""
-    size = _BLOCK * NUMBER_BYTES
-    blocks = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    size = _BLOCK * width
+    blocks = [column[start : start + size] for start in range(0, len(column), size)]
     return array("I", map(crc32, blocks, range(first, first + len(blocks))))
 
 
@@ -155,8 +155,8 @@ class BatchReader:
 
     Attributes
     ----------
-    are_numbers : bool
-        The items are a column.
+    is_column : bool
+        The items are one.
 
     Raises
     ------
@@ -179,13 +179,14 @@ class BatchReader:
         if len(head) < META.size:
             raise BatchDamaged(f"batch {number}: its head is damaged")
         self.call, kind, self.count, self.digest, parts, shared = META.unpack_from(head)
-        serials = META.size + PART.size * parts
+        self._kind, more = unpack_name(kind, head[META.size :])
+        first = META.size + more
+        serials = first + PART.size * parts
         seed = serials + SERIAL.size * shared
-        self._kind = kind.decode("latin1")
-        self.are_numbers = are_numbers(self._kind)
-        if not parts or seed > len(head) or not (self.are_numbers or self._kind == PICKLES):
+        self.is_column = self._kind != PICKLES
+        if not parts or seed > len(head) or not is_name(self._kind):
             raise BatchDamaged(f"batch {number}: its head is damaged")
-        self._parts = list(PART.iter_unpack(head[META.size : serials]))
+        self._parts = list(PART.iter_unpack(head[first:serials]))
         told = [serial for (serial,) in SERIAL.iter_unpack(head[serials:seed])]
         self._serials = {serial: self.count + each for each, serial in enumerate(told)}
         self._common: dict[int, bytes] = {}
@@ -195,10 +196,10 @@ class BatchReader:
         self._all = self.count + shared
         behind_head = offset + records.HEADER_SIZE + len(head)
         self._offsets = behind_head
-        self._checks = behind_head + (0 if self.are_numbers else _OFFSET * (self._all + 1))
-        checks = -(-self.count // _BLOCK) if self.are_numbers else self._all
+        self._checks = behind_head + (0 if self.is_column else _OFFSET * (self._all + 1))
+        checks = -(-self.count // _BLOCK) if self.is_column else self._all
         self._items = self._checks + _CHECK * checks
-        self._blocks: tuple[int, Numbers] = 0, []
+        self._blocks = 0, b""
 
     def index_in_call(self, task: int) -> int:
         """Which item of its call a task of the batch is."""
@@ -209,37 +210,44 @@ class BatchReader:
     def items(self, first: int, last: int) -> list[bytes]:
         """The items first, ..., last - 1, pickled, without their large buffers."""
         self._check_range(first, last)
-        if self.are_numbers:
-            return list(map(_pickled, self.numbers(first, last)))
+        if self.is_column:
+            return list(Column(self._kind, self._column(first, last)))
         return self._read_items(first, last)
 
-    def numbers(self, first: int, last: int) -> Numbers:
-        """The items first, ..., last - 1, if they are numbers."""
+    def values(self, first: int, last: int) -> list[Any]:
+        """The items first, ..., last - 1 themselves, if they are a column."""
         self._check_range(first, last)
-        start, known = self._blocks
-        if not start <= first <= last <= start + len(known):
+        return load(self._kind, self._column(first, last), last - first)
+
+    def _column(self, first: int, last: int) -> bytes:
+        try:
+            width = known(self._kind).width
+        except ValueError as error:
+            raise BatchDamaged(f"batch {self.number}: {error}") from error
+        start, data = self._blocks
+        if not start <= first <= last <= start + len(data) // width:
             start = first // _BLOCK * _BLOCK
             try:
-                known = self._whole_blocks(first // _BLOCK, -(-last // _BLOCK))
+                data = self._whole_blocks(first // _BLOCK, -(-last // _BLOCK), width)
             except BatchDamaged:
                 self._begin = b""  # it may have arrived meanwhile
                 raise
-            self._blocks = start, known  # a message may be for one task: the next comes from here
-        return known[first - start : last - start]
+            self._blocks = start, data  # a message may be for one task: the next comes from here
+        return data[width * (first - start) : width * (last - start)]
 
     def _check_range(self, first: int, last: int) -> None:
         if not first <= last <= self.count:
             raise BatchDamaged(f"batch {self.number} has {self.count} items, not {last}")
 
-    def _whole_blocks(self, block: int, end: int) -> Numbers:
+    def _whole_blocks(self, block: int, end: int, width: int) -> bytes:
         start = block * _BLOCK
         checks = self._table("I", self._checks + _CHECK * block, end - block)
         count = min(end * _BLOCK, self.count) - start
-        data = self._read(self._items + NUMBER_BYTES * start, NUMBER_BYTES * count)
-        if _checks_of_blocks(data, block) != checks:
+        data = self._read(self._items + width * start, width * count)
+        if _checks_of_blocks(data, width, block) != checks:
             told = f"the items from {start} on are damaged"
             raise BatchDamaged(f"batch {self.number}: {told}")
-        return load(self._kind, data, count)
+        return data
 
     def common(self, serial: int) -> bytes:
         """A common object, without its large buffers."""
@@ -292,9 +300,3 @@ class BatchReader:
             offset += len(piece)
             size -= len(piece)
         return b"".join(pieces)
-
-
-def _pickled(number: float) -> bytes:
-    import pickle  # an agent reads heads only
-
-    return pickle.dumps(number, 5)

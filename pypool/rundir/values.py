@@ -1,6 +1,6 @@
 """Values: what several tasks that follow each other have returned, as the body of one entry.
 
-letter of a column (1 byte) | the values, as `columns` has them
+letter of a column (1 byte) | of arrays, what they are | the values, as `columns` has them
 "p" | size of each pickle (4 bytes each) | the pickles, one behind the other
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import pickle
 import struct
 from io import BytesIO
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
-from pypool.columns import KINDS, PICKLES, load
+from pypool.columns import PICKLES, known, load, unpack_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _MEMOIZE = b"\x94"
 
 def loads(body: bytes, count: int) -> list[Any]:
     """All of them."""
-    kind = _kind(body)
+    kind, start = _kind(body)
     if kind != PICKLES:
-        return load(kind, body[1:], count)
+        return load(kind, body[start:], count)
     place = 1 + _SIZE.size * count
     if _MEMOIZE not in body:  # nothing that has parts: one unpickler for all is faster
         load_next = pickle.Unpickler(BytesIO(body[place:])).load
@@ -38,30 +38,32 @@ def loads(body: bytes, count: int) -> list[Any]:
 
 def pickles(body: bytes, count: int) -> Iterator[bytes]:
     """Each by itself, pickled."""
-    kind = _kind(body)
+    kind, start = _kind(body)
     if kind == PICKLES:
         return _pickles(body, count)
-    return (pickle.dumps(value, 5) for value in load(kind, body[1:], count))
+    return (pickle.dumps(value, 5) for value in load(kind, body[start:], count))
 
 
 def without(body: bytes, count: int, tasks: int) -> bytes:
     """The same without the first `tasks` of them."""
-    kind = _kind(body)
+    kind, start = _kind(body)
     if kind != PICKLES:
-        return body[:1] + body[1 + KINDS[kind].width * tasks :]
+        return body[:start] + body[start + known(kind).width * tasks :]
     place = 1 + _SIZE.size * count
     gone = sum(_sizes(body, tasks))
     return body[:1] + body[1 + _SIZE.size * tasks : place] + body[place + gone :]
 
 
-def _kind(body: bytes) -> str:
-    return chr(body[0])
+def _kind(body: bytes) -> tuple[str, int]:
+    """What they are, and where they begin."""
+    name, more = unpack_name(body[:1], body[1:257])
+    return name, 1 + more
 
 
-def _sizes(body: bytes, count: int) -> Iterator[int]:
-    return (size for (size,) in _SIZE.iter_unpack(body[1 : 1 + _SIZE.size * count]))
+def _sizes(body: bytes, count: int) -> tuple[int, ...]:
+    return struct.unpack_from(f"<{count}I", body, 1)
 
 
 def _pickles(body: bytes, count: int) -> Iterator[bytes]:
-    ends = accumulate(_sizes(body, count), initial=1 + _SIZE.size * count)
-    return (body[start:end] for start, end in pairwise(ends))
+    ends = list(accumulate(_sizes(body, count), initial=1 + _SIZE.size * count))
+    return map(body.__getitem__, map(slice, ends, ends[1:]))

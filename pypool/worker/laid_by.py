@@ -5,15 +5,16 @@ into memory that worker and agent share, and sent as one entry after some millis
 Nothing of it depends on the worker's life: what it had laid by when it died, or when a task took
 longer than was thought, the agent takes from there.
 
-    batch | first task | attempt | what they are | how many (4 bytes each)
-    | size of each pickle (4 bytes each) | a column, or pickles one behind the other
+    batch | first task | attempt | letter of what they are | how many (4 bytes each)
+    | size of each pickle (4 bytes each), or of arrays what they are
+    | a column, or pickles one behind the other
 
 The number is written last, in one piece: what it counts is there.
 """
 
 from __future__ import annotations
 
-from pypool.columns import KINDS, NUMBER_BYTES, PICKLES
+from pypool.columns import ARRAYS, NUMBER_BYTES, PICKLES, Arrays, known, pack_about, unpack_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +26,18 @@ MOST = 500
 
 DATA_BYTES = 16 << 10
 
-MOST_IN_COLUMN = DATA_BYTES // NUMBER_BYTES
-
 _BATCH, _FIRST, _ATTEMPT, _KIND, _COUNT, _SIZES = range(6)
 _DATA = NUMBER_BYTES * -(-4 * (_SIZES + MOST) // NUMBER_BYTES)
 
 BYTES = _DATA + DATA_BYTES
 """So much memory is needed."""
+
+_MOST_ABOUT = 256
+
+
+def most_in_column(kind: str) -> int:
+    """So many values of that kind are laid by at a time."""
+    return DATA_BYTES // known(kind).width
 
 
 class LaidBy:
@@ -48,6 +54,7 @@ class LaidBy:
     def __init__(self, memory: memoryview, start: int = 0) -> None:
         view = memory[start : start + BYTES]
         self._words = view[:_DATA].cast("I")
+        self._about = view[4 * _SIZES : 4 * _SIZES + _MOST_ABOUT]
         self._data = view[_DATA:]
         self._used = self._count = 0
         self._words[_KIND] = ord(PICKLES)
@@ -57,12 +64,15 @@ class LaidBy:
     def begin(self, batch: int, first: int, attempt: int, kind: str) -> None:
         """From now on values of that task and those behind it are laid by.
 
-        They are PICKLES, or of the type that has this letter.
+        They are PICKLES, or of a kind that has a column.
         """
         words = self._words
         words[_COUNT] = 0
         words[_BATCH], words[_FIRST], words[_ATTEMPT] = batch, first, attempt
-        words[_KIND] = ord(kind)
+        words[_KIND] = ord(kind[0])
+        if kind[0] == ARRAYS:
+            about = pack_about(kind)
+            self._about[: len(about)] = about
         self._used = self._count = 0
 
     def add(self, pickled: bytes) -> bool:
@@ -78,26 +88,29 @@ class LaidBy:
         return True
 
     def column(self, kind: str) -> tuple[Any, memoryview]:
-        """Where values of the type with that letter are put, one behind the other.
+        """Where values of that kind are put, one behind the other: there is room for some.
 
-        Room for MOST_IN_COLUMN of them; and the place where it is said how many there are, which
-        is to be written last.
+        And the place where it is said how many there are, which is to be written last.
         """
-        column = self._data.cast(KINDS[kind].form)  # type: ignore[call-overload]
+        found = known(kind)
+        if isinstance(found, Arrays):
+            column: Any = found.view(self._data)
+        else:
+            column = self._data.cast(found.form)  # type: ignore[call-overload]
         return column, self._words[_COUNT : _COUNT + 1]
 
     def adding(self, kind: str) -> Callable[[Any], bool]:
-        """What lays by values of the type with that letter, behind those that are there.
+        """What lays by values of that kind, behind those that are there.
 
-        It says False if there is no room, or if a value is not of that type or too large for it.
+        It says False if there is no room, or if a value is not of that kind or too large for it.
         """
-        kept = KINDS[kind].type
+        belongs, most = known(kind).belongs, most_in_column(kind)
         column, counted = self.column(kind)
         count = counted[0]
 
         def add(value: Any) -> bool:
             nonlocal count
-            if type(value) is not kept or count == MOST_IN_COLUMN:
+            if count == most or not belongs(value):
                 return False
             try:
                 column[count] = value
@@ -122,12 +135,12 @@ class LaidBy:
 
     def body(self, count: int) -> bytes:
         """The body of an entry with the first `count` values; see `rundir.values`."""
-        letter = chr(self._words[_KIND])
-        kind = KINDS.get(letter)
-        if kind is not None:
-            return letter.encode() + bytes(self._data[: kind.width * count])
-        sizes = self._words[_SIZES : _SIZES + count]
-        return letter.encode() + sizes.tobytes() + bytes(self._data[: sum(sizes)])
+        letter = bytes([self._words[_KIND]])
+        if letter == PICKLES.encode():
+            sizes = self._words[_SIZES : _SIZES + count]
+            return letter + sizes.tobytes() + bytes(self._data[: sum(sizes)])
+        name, _ = unpack_name(letter, bytes(self._about))
+        return letter + pack_about(name) + bytes(self._data[: known(name).width * count])
 
     # -- the agent's side
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pypool import task
-from pypool.columns import KINDS, LETTERS, PICKLES
+from pypool.columns import KINDS, PICKLES, kind_of, known
 from pypool.packing import OutOfBand
 from pypool.rundir.batch import APPLY, MAP, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
-from pypool.worker.laid_by import MOST_IN_COLUMN
+from pypool.worker.laid_by import most_in_column
 from pypool.worker.outcome import packed_value, pickled_error
 
 TYPE_CHECKING = False
@@ -107,19 +107,19 @@ class ShortTasks:
         blocks: Iterator[tuple[int, int]],
         items: Sequence[Any],
         function: Callable[..., Any],
-        are_numbers: bool,
+        are_values: bool,
         has_printed: Callable[[], bool] | None = None,
     ) -> None:
         """Those of the share that are in one of the blocks of first, ..., last - 1, in order.
 
-        The items of the share are numbers to call the function with, or pickles. With
+        The items of the share are values to call the function with, or pickles. With
         `has_printed`, a task after which that is so is told of by itself.
 
         The clock is looked at only after so many tasks as should take a moment together. If they
         take long all the same, the agent sees it, and takes what was laid by.
         """
         page, clock = self._page, time.monotonic
-        call = function if are_numbers else _loading(batch.call, function)
+        call = function if are_values else _loading(batch.call, function)
         self._has_printed = has_printed
         step = 1 if has_printed is not None else tasks_between_looks(share.seconds)
         kind = ""
@@ -160,7 +160,7 @@ class ShortTasks:
                         if odd.error is not None:
                             item = items[index - share.first]
                             answer = self._not_returned(
-                                batch, share, index, item, odd.error, are_numbers
+                                batch, share, index, item, odd.error, are_values
                             )
                         kind, lay_by = self._begin_anew(share, index, kind, odd, answer, begun, own)
                         odd = answer = None  # large values are the caller's
@@ -193,7 +193,7 @@ class ShortTasks:
 
     def _laying_by(self, kind: str) -> LayBy:
         """What runs tasks and lays by values of that kind, behind those that are there."""
-        if kind and kind != PICKLES and self._has_printed is None:
+        if kind in KINDS and self._has_printed is None:
             return self._plainly(kind)
         return self._watching(self._adding(kind))
 
@@ -204,9 +204,9 @@ class ShortTasks:
         return self._add_pickled if kind == PICKLES else self._page.laid_by.adding(kind)
 
     def _plainly(self, kind: str) -> LayBy:
-        """For values that go into a column: nothing is done here that needs not be."""
+        """For numbers and the like: nothing is done here that needs not be."""
         column, counted = self._page.laid_by.column(kind)
-        kept = KINDS[kind].type
+        kept, most = known(kind).type, most_in_column(kind)
         done_at = self._done
         count = self._page.laid_by.place[2]
 
@@ -221,7 +221,7 @@ class ShortTasks:
                     return done - before, Odd(None, error)
                 if self._forked:  # a child is not to write into memory that it shares with us
                     self._end_child()
-                if type(value) is not kept or done == MOST_IN_COLUMN:
+                if type(value) is not kept or done == most:
                     return done - before, Odd(value)
                 try:
                     column[done] = value
@@ -323,14 +323,14 @@ class ShortTasks:
         index: int,
         item: Any,
         error: BaseException,
-        are_numbers: bool,
+        are_values: bool,
     ) -> tuple[int, bytes | Packed]:
         """What came of a task that has raised, or whose item is no plain pickle."""
-        if task.LOADING[0] and not are_numbers:
+        if task.LOADING[0] and not are_values:
             task.LOADING[0] = False
             return self._call(batch, share, index, item)
         traceback = error.__traceback__
-        if traceback is not None and not are_numbers:
+        if traceback is not None and not are_values:
             error.__traceback__ = traceback.tb_next  # without what loads the item
         return ERROR, pickled_error(error)
 
@@ -365,7 +365,7 @@ def _loading(call: int, function: Callable[..., Any]) -> Callable[[bytes], Any]:
 
 def _kinds(kind: str, value: Any) -> tuple[str, ...]:
     """What the value may be laid by as, if what was laid by so far is of that kind."""
-    its_own = LETTERS.get(type(value), PICKLES)
+    its_own = kind_of(value)
     return (PICKLES,) if kind not in ("", its_own) or its_own == PICKLES else (its_own, PICKLES)
 
 

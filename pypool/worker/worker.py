@@ -239,13 +239,13 @@ class Worker:
     def _run_short(
         self, batch: BatchReader, share: Share, blocks: Iterator[tuple[int, int]]
     ) -> None:
-        are_numbers = batch.are_numbers and batch.call == MAP
-        items: Sequence[Any] = self._items(batch.numbers if are_numbers else batch.items, share)
+        are_values = batch.is_column and batch.call == MAP
+        items: Sequence[Any] = self._items(batch.values if are_values else batch.items, share)
         self._printed_before = self._printed()
         self._watches = self._output >= 0 and share.seconds > VERY_SHORT
         has_printed = self._has_printed if self._watches else None
         function = self._function(batch.digest)
-        self._short.run(batch, share, blocks, items, function, are_numbers, has_printed)
+        self._short.run(batch, share, blocks, items, function, are_values, has_printed)
 
     def _are_short(self, share: Share) -> bool:
         """Tasks of which it does not pay to tell one by one."""

@@ -119,9 +119,12 @@ def test_run_directory_page_lists_all_columns() -> None:
     """Each letter with the bytes of a value."""
     table = rows(section(RUN_DIRECTORY, "## An entry"))
     letters = {code_in(row[0])[0] for row in table if len(row) == 2}
-    assert letters == {*columns.KINDS, columns.PICKLES}
+    assert letters == {*columns.KINDS, columns.PICKLES, columns.ARRAYS}
     text = RUN_DIRECTORY.read_text()
     assert f"| `d` | floats, {columns.KINDS['d'].width} bytes each |" in text
     assert f"| `q` | integers, {columns.KINDS['q'].width} bytes each |" in text
+    assert f"| `D` | `numpy.float64`, {columns.KINDS['D'].width} bytes each |" in text
+    assert f"| `Q` | `numpy.int64`, {columns.KINDS['Q'].width} bytes each |" in text
+    assert f"of {columns.ARRAY_BYTES} bytes each at most" in text
     assert f"| `0` | None, {columns.KINDS['0'].width} byte each |" in text
     assert f"| `?` | bools, {columns.KINDS['?'].width} byte each |" in text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pypool.columns import PackedNumbers
+from pypool.columns import Column
 from pypool.engine.calls import GROUP_BYTES, GROUP_TASKS, Batch, Call, Calls, Portion
 from pypool.errors import PoolError
 
@@ -88,17 +88,17 @@ def test_portions_that_follow_each_other_are_one_part() -> None:
     """An item that was refused lies between two; numbers stay together."""
     calls, lazy, other = Calls(), call(), call()
     batch = Batch(1)
-    numbers = [PackedNumbers.of(each) for each in ([], [1, 2], [3], [5])]
+    numbers = [Column.of(each) for each in ([], [1, 2], [3], [5])]
     firsts = (0, 0, 2, 4)
     for first, portion in zip(firsts, numbers, strict=True):
         items: Any = [] if portion is None else portion
         batch.add(Portion(lazy, first, items, final=False))
         calls.take(Portion(lazy, first, items, final=False))
     assert [(part.start, part.first) for part in batch.parts] == [(0, 0), (3, 4)]
-    assert isinstance(batch.items, PackedNumbers)
+    assert isinstance(batch.items, Column)
     batch.add(single(other))
     calls.take(single(other))
-    assert not isinstance(batch.items, PackedNumbers)
+    assert not isinstance(batch.items, Column)
     assert [pickle.loads(each) for each in batch.items[:4]] == [1, 2, 3, 5]
     assert batch.count == len(batch.items) == 5
     assert [batch.task(index) for index in range(5)] == [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 KEPT: list[Any] = []
+LATEST: list[Any] = []
 
 
 class Likelihood:
@@ -84,3 +85,10 @@ def leave_files_open(count: int) -> int:
 def leave_all_open(size: int) -> Any:
     leave_files_open(1 << 20)
     return bytes(size)
+
+
+def kept_from_before(row: Any) -> bool:
+    """Whether the array of an earlier task in this process is still what it was."""
+    whole = all(np.array_equal(kept, told) for kept, told in LATEST)
+    LATEST[:] = [(row, row.tolist())]
+    return whole

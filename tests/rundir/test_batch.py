@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pypool.columns import PackedNumbers
+from pypool.columns import Column
 from pypool.rundir import batch, records
 from pypool.rundir.batch import BatchDamaged, BatchReader
 
@@ -153,7 +153,7 @@ numbers = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=300)
 
 
 def encoded_numbers(items: list[int], call: int = batch.MAP) -> bytes:
-    column = PackedNumbers.of(items)
+    column = Column.of(items)
     assert column is not None
     return b"".join(batch.encode(MARK, 1, call, DIGEST, column))
 
@@ -166,11 +166,11 @@ def test_any_range_of_numbers(file: int, items: list[int], data: st.DataObject) 
     first = data.draw(st.integers(0, len(items)))
     last = data.draw(st.integers(first, len(items)))
     reader = BatchReader(file, MARK, 1, 0)
-    assert reader.are_numbers
+    assert reader.is_column
     assert reader.count == len(items)
-    assert reader.numbers(first, last) == items[first:last]
+    assert reader.values(first, last) == items[first:last]
     again = data.draw(st.integers(0, len(items)))
-    assert reader.numbers(min(first, again), again) == items[min(first, again) : again]
+    assert reader.values(min(first, again), again) == items[min(first, again) : again]
     assert reader.items(first, last) == [pickle.dumps(each, 5) for each in items[first:last]]
 
 
@@ -184,9 +184,9 @@ def test_numbers_that_have_not_arrived(file: int, there: int) -> None:
         fill(file, content)
         reader = BatchReader(file, MARK, 1, 0)
         with pytest.raises(BatchDamaged):
-            reader.numbers(64, 100)
+            reader.values(64, 100)
         fill(file, whole)
-        assert reader.numbers(0, 100) == items
+        assert reader.values(0, 100) == items
 
 
 def test_damage_among_other_numbers(file: int) -> None:
@@ -195,9 +195,9 @@ def test_damage_among_other_numbers(file: int) -> None:
     whole[-1] ^= 1
     fill(file, bytes(whole))
     reader = BatchReader(file, MARK, 1, 0)
-    assert reader.numbers(10, 190) == [*range(10, 190)]
+    assert reader.values(10, 190) == [*range(10, 190)]
     with pytest.raises(BatchDamaged, match="the items from 192 on are damaged"):
-        reader.numbers(192, 193)
+        reader.values(192, 193)
 
 
 def test_blocks_of_numbers_change_places(file: int) -> None:
@@ -206,7 +206,7 @@ def test_blocks_of_numbers_change_places(file: int) -> None:
     checks, data = whole[HEAD : HEAD + 8], whole[HEAD + 8 :]
     fill(file, whole[:HEAD] + checks[4:] + checks[:4] + data[512:] + data[:512])
     with pytest.raises(BatchDamaged):
-        BatchReader(file, MARK, 1, 0).numbers(0, 1)
+        BatchReader(file, MARK, 1, 0).values(0, 1)
 
 
 def test_a_small_batch_is_read_at_once(file: int) -> None:

@@ -197,7 +197,7 @@ def test_a_batch_of_very_many_numbers(run: RunDirectory) -> None:
     meta = batch.META.pack(0, b"q", (1 << 32) - 1, bytes(32), 1, 0) + bytes(12)
     run.write(names.batches(1), [records.frame(run.mark, records.BATCH, meta, key=1), bytes(100)])
     with opened(run, names.batches(1)) as fd, little_memory(), pytest.raises(BatchDamaged):
-        BatchReader(fd, run.mark, 1, 0).numbers(0, (1 << 32) - 1)
+        BatchReader(fd, run.mark, 1, 0).values(0, (1 << 32) - 1)
 
 
 @against("Numbers that ask for too much")

@@ -3,12 +3,13 @@
 from mmap import mmap
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pypool.columns import LETTERS, PICKLES
+from pypool.columns import PICKLES, kind_of
 from pypool.rundir import values
 from pypool.worker import laid_by
-from pypool.worker.laid_by import DATA_BYTES, MOST, MOST_IN_COLUMN, LaidBy
+from pypool.worker.laid_by import DATA_BYTES, MOST, LaidBy, most_in_column
 
 
 @pytest.fixture
@@ -31,10 +32,20 @@ def test_what_is_laid_by_can_be_taken(both: tuple[LaidBy, LaidBy]) -> None:
     assert worker.body(3) == body
 
 
-@pytest.mark.parametrize("told", [[0.5, -1.0], [1, -(2**63)], [True, False], [None, None]])
+@pytest.mark.parametrize(
+    "told",
+    [
+        [0.5, -1.0],
+        [1, -(2**63)],
+        [True, False],
+        [None, None],
+        list(np.arange(2.0)),
+        list(np.arange(2)),
+    ],
+)
 def test_a_column_can_be_taken(both: tuple[LaidBy, LaidBy], told: list[Any]) -> None:
     worker, agent = both
-    kind = LETTERS[type(told[0])]
+    kind = kind_of(told[0])
     worker.begin(7, 100, 2, kind)
     add = worker.adding(kind)
     for value in told:
@@ -54,7 +65,7 @@ def test_values_go_on_behind_those_that_are_there(both: tuple[LaidBy, LaidBy]) -
     assert worker.adding("d")(1.5)
     column, counted = worker.column("d")
     column[2], counted[0] = 2.5, 3
-    assert len(column) == MOST_IN_COLUMN
+    assert len(column) == most_in_column("d")
     taken = agent.taken()
     assert taken is not None
     assert values.loads(taken[3], 3) == [0.5, 1.5, 2.5]
@@ -113,6 +124,6 @@ def test_there_is_room_for_so_much(both: tuple[LaidBy, LaidBy]) -> None:
     assert [worker.add(b"") for _ in range(MOST + 1)] == [True] * MOST + [False]
     worker.begin(1, 0, 1, "d")
     add = worker.adding("d")
-    room = [True] * MOST_IN_COLUMN
-    assert [add(1.0) for _ in range(MOST_IN_COLUMN + 1)] == [*room, False]
-    assert agent.body(MOST_IN_COLUMN)[-8:] == agent.body(1)[1:]
+    room = [True] * most_in_column("d")
+    assert [add(1.0) for _ in range(most_in_column("d") + 1)] == [*room, False]
+    assert agent.body(most_in_column("d"))[-8:] == agent.body(1)[1:]

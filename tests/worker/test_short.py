@@ -17,7 +17,7 @@ from pypool.rundir import values
 from pypool.rundir.batch import APPLY, MAP, STARMAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
 from pypool.task import current_task
-from pypool.worker.laid_by import DATA_BYTES, MOST_IN_COLUMN
+from pypool.worker.laid_by import DATA_BYTES, most_in_column
 from pypool.worker.page import Page
 from pypool.worker.short import TOGETHER_SECONDS, ShortTasks
 
@@ -53,13 +53,19 @@ class Told:
             self.errors.append(loads_error(body))
 
     def run(
-        self, function: Any, items: list[Any], *blocks: tuple[int, int], seconds: float = 1e-6
+        self,
+        function: Any,
+        items: list[Any],
+        *blocks: tuple[int, int],
+        seconds: float = 1e-6,
+        watched: bool = False,
     ) -> None:
         """Tasks 10, 11, ..., or some of them, which are expected to take so long each."""
+        has_printed = (lambda: False) if watched else None
         share = Share(1, 1, 0, 10, 10 + len(items), seconds=seconds)
-        are_numbers = bool(items) and not isinstance(items[0], bytes)
+        are_values = bool(items) and not isinstance(items[0], bytes)
         whole = ((share.first, share.last),)
-        self.loop.run(BATCH, share, iter(blocks or whole), items, function, are_numbers)
+        self.loop.run(BATCH, share, iter(blocks or whole), items, function, are_values, has_printed)
 
 
 def pickled(*items: Any) -> list[bytes]:
@@ -98,7 +104,7 @@ def test_while_values_are_sent_no_task_is_at_work() -> None:
         at_work.append(told.page.at_work)
 
     told.loop._send = send
-    told.run(abs, [*range(MOST_IN_COLUMN + 1)])
+    told.run(abs, [*range(most_in_column("q") + 1)])
     assert set(at_work) == {None}
 
 
@@ -114,12 +120,12 @@ def test_what_is_sent_alone_is_at_work_until_then() -> None:
     assert [seen and seen[:2] for seen in at_work] == [(1, 11), (1, 14)]
 
 
-@pytest.mark.parametrize("are_numbers", [True, False])
-def test_only_what_may_be_begun_is(are_numbers: bool) -> None:
+@pytest.mark.parametrize("are_values", [True, False])
+def test_only_what_may_be_begun_is(are_values: bool) -> None:
     """Values of tasks that do not follow each other do not go together."""
     told = Told()
     items = [*range(10)]
-    told.run(str, items if are_numbers else pickled(*items), (12, 14), (14, 15), (17, 20))
+    told.run(str, items if are_values else pickled(*items), (12, 14), (14, 15), (17, 20))
     assert told.values == {10 + item: str(item) for item in (2, 3, 4, 7, 8, 9)}
     assert told.sent == [(12, 3), (17, 3)]
 
@@ -159,6 +165,9 @@ ANY_KIND: dict[str, list[Any]] = {
     "bools": [True, False],
     "nothing": [None, None],
     "texts": ["a", "b"],
+    "numpy's floats": list(np.arange(3.0)),
+    "numpy's integers": list(np.arange(3)),
+    "numpy's bools": [np.bool_(True), np.bool_(False)],
     "mixed": [1, 2.0, True, None, "a", 1, 2],
     "numbers, then others": [1, 2, 3, "a", "b", 4, 5],
     "others, then numbers": ["a", 1, 2, 3],
@@ -166,16 +175,37 @@ ANY_KIND: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("name", ANY_KIND)
-@pytest.mark.parametrize("are_numbers", [True, False])
-def test_values_of_any_kind(name: str, are_numbers: bool) -> None:
+@pytest.mark.parametrize("are_values", [True, False])
+def test_values_of_any_kind(name: str, are_values: bool) -> None:
     """Each is what the task has returned, and none goes alone."""
     told, expected = Told(), ANY_KIND[name]
     items = range(len(expected))
-    told.run(expected.__getitem__, [*items] if are_numbers else pickled(*items))
+    told.run(expected.__getitem__, [*items] if are_values else pickled(*items))
     found = [told.values[index] for index in sorted(told.values)]
     assert found == expected
     assert list(map(type, found)) == list(map(type, expected))
     assert told.alone == []
+
+
+SMALL_ARRAYS = {
+    "of one shape": [np.arange(3.0) + each for each in range(50)],
+    "of other shapes": [np.arange(float(1 + each % 3)) for each in range(50)],
+    "with others among them": [np.arange(3.0), 1, np.arange(3.0), "text", np.arange(3.0)],
+    "too large": [np.arange(1000.0)] * 3,
+}
+
+
+@pytest.mark.parametrize("name", SMALL_ARRAYS)
+@pytest.mark.parametrize("printing", [False, True])
+def test_arrays(name: str, printing: bool) -> None:
+    """Those of one shape go as they lie in memory; what the task does with its own is its own."""
+    told, expected = Told(), SMALL_ARRAYS[name]
+    told.run(expected.__getitem__, [*range(len(expected))], watched=printing)
+    found = [told.values[index] for index in sorted(told.values)]
+    assert list(map(type, found)) == list(map(type, expected))
+    assert all(map(np.array_equal, found, expected))
+    assert told.alone == []
+    assert name != "of one shape" or len(told.sent) == 1
 
 
 def test_values_of_two_kinds_do_not_go_each_by_itself() -> None:
@@ -267,16 +297,16 @@ def test_a_number_is_not_loaded() -> None:
 
 def test_a_full_column_is_sent() -> None:
     told = Told()
-    count = 2 * MOST_IN_COLUMN + 1
+    count = 2 * most_in_column("q") + 1
     told.run(abs, [*range(count)])
     assert told.values == {10 + item: item for item in range(count)}
 
 
-@pytest.mark.parametrize("are_numbers", [True, False])
-def test_a_traceback_begins_in_the_function(are_numbers: bool) -> None:
+@pytest.mark.parametrize("are_values", [True, False])
+def test_a_traceback_begins_in_the_function(are_values: bool) -> None:
     """Nothing of the loop stands in it."""
     told = Told()
-    told.run(jobs.fail, [7] if are_numbers else pickled(7))
+    told.run(jobs.fail, [7] if are_values else pickled(7))
     ((error, traceback, _),) = told.errors
     assert isinstance(error, LookupError)
     assert "in fail" in traceback
