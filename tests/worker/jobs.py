@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pypool.task import current_task
 
@@ -111,6 +111,23 @@ def die(how: str) -> str:
     if how == "sleep":
         time.sleep(0.1)
     return how
+
+
+def die_behind_others(number: int) -> Any:
+    """The process ends with task 20; the others return values of the kind that 0 stands for."""
+    if number % 1000 == 20:
+        os._exit(7)
+    if number >= 1000:
+        import numpy as np
+
+        return np.full((2, 3), number) if number >= 2000 else np.float64(number)
+    return number
+
+
+def long_behind_others(number: int) -> int:
+    """Task 20 takes long, and so do those behind it."""
+    time.sleep(0.0 if number < 20 else 0.2)
+    return number
 
 
 def fork(x: int) -> int:

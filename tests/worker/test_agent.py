@@ -961,6 +961,31 @@ def test_the_values_of_short_tasks_outlive_their_worker(play: Play, how: str) ->
     assert told(player, number) == {index: items[index] for index in range(30) if index != 20}
 
 
+@pytest.mark.parametrize("kind", [0, 1000, 2000])
+def test_the_column_of_short_tasks_outlives_their_worker(play: Play, kind: int) -> None:
+    """Numbers of Python or numpy, arrays; the agent needs no numpy for that."""
+    items = range(kind, kind + 30)
+    player, number = short(play, jobs.die_behind_others, items)
+    assert player.words(records.DEATH)["index"] == 20
+    player.until(lambda: len(told(player, number)) == 29)
+    found = {index: np.max(value) for index, value in told(player, number).items()}
+    assert found == {index: items[index] for index in range(30) if index != 20}
+
+
+def test_what_lies_before_a_task_that_takes_long_is_told(play: Play) -> None:
+    """Though the worker does not look at the clock before it is done with more of them."""
+    player, number = short(play, jobs.long_behind_others, range(24))
+    seen: list[int] = []
+
+    def all_told() -> bool:
+        seen.append(len(told(player, number)))
+        return seen[-1] == 24
+
+    player.until(all_told)
+    assert {20, 21, 22, 23} <= set(seen)
+    assert told(player, number) == {index: index for index in range(24)}
+
+
 def test_short_tasks_know_themselves(play: Play) -> None:
     """Each its own index and attempt."""
     player, number = short(play, jobs.who, range(50))
