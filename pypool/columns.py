@@ -1,24 +1,26 @@
 """Columns: values of one simple type, each at its place, without a pickle of its own.
 
-Items and results are often numbers, or small arrays of one shape. To pickle one and load it again
-costs more than most arithmetic with it; a column of them is copied as a whole, in the byte order of
-the machine. Only what is exactly of such a type comes into a column, so that it leaves it as what
-it was. Used by the driver and by workers.
+Items and results are often numbers, some numbers each, or small arrays of one shape. To pickle one
+and load it again costs more than most arithmetic with it; a column of them is copied as a whole, in
+the byte order of the machine. Only what is exactly of such a type comes into a column, so that it
+leaves it as what it was. Used by the driver and by workers.
 
-What a column is of is said by a letter; behind that of arrays stand their type and their shape, as
-in `a<f8:3,2`.
+What a column is of is said by a letter. Behind that of arrays stand their type and their shape, as
+in `a<f8:3,2`; behind that of tuples the letters of what is in them, as in `tdq`.
 """
 
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Sequence
+from itertools import starmap
 from math import prod
 from operator import attrgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Any, overload
 
     import numpy as np
@@ -30,9 +32,11 @@ PICKLES = "p"
 """The letter of what is no column: each value has a pickle of its own."""
 
 ARRAYS = "a"
+TUPLES = "t"
 
 ARRAY_BYTES = 2048
-"""Larger arrays are pickled: then the copying is most of the work."""
+MOST_IN_TUPLE = 100
+"""Larger ones are pickled."""
 
 _ARRAY_KINDS = "fiucb"
 """Floats, integers, complex numbers, bools: there is nothing behind their bytes."""
@@ -66,6 +70,14 @@ class Kind:
     def belongs(self, value: Any) -> bool:
         """Whether a value is of it, but for its size."""
         return type(value) is self._type
+
+    def are_all(self, values: Collection[Any]) -> bool:
+        """Whether that is true of all of them, which are of one type."""
+        return self.belongs(next(iter(values)))
+
+    def putting(self, memory: memoryview) -> Callable[[int, Any], None]:
+        """What puts a value at its place in a column; a ValueError says that it is too large."""
+        return memory.cast(self.form).__setitem__  # type: ignore[call-overload,no-any-return]
 
     def pack(self, values: list[Any]) -> bytes:
         """The column of these values, which are of that type.
@@ -163,12 +175,85 @@ class Arrays(Kind):
     def load(self, data: bytes, count: int) -> list[Any]:
         return [each.copy() for each in self.view(data)]
 
+    def are_all(self, values: Collection[Any]) -> bool:
+        dtypes = {id(each): each for each in map(attrgetter("dtype"), values)}
+        return (
+            set(map(attrgetter("shape"), values)) == {self.shape}
+            and all(flags & _WHOLE == _WHOLE for flags in set(map(attrgetter("flags.num"), values)))
+            and all(_is_called(self._name, each) for each in dtypes.values())
+        )
+
+    def putting(self, memory: memoryview) -> Callable[[int, Any], None]:
+        return self.view(memory).__setitem__
+
     def view(self, data: Any) -> np.ndarray:
         """Memory, as such arrays."""
         import numpy
 
         room = len(data) // self.width
         return numpy.frombuffer(data[: room * self.width], self.dtype).reshape((room, *self.shape))
+
+
+class Tuples(Kind):
+    """Tuples of numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is not said of which.
+    """
+
+    def __init__(self, letters: str) -> None:
+        if not 0 < len(letters) <= MOST_IN_TUPLE or not set(letters) <= {*_IN_TUPLES}:
+            raise ValueError(f"{letters!r} says nothing of tuples of numbers")
+        self._letters = letters
+        self._struct = struct.Struct("=" + "".join(KINDS[each].form for each in letters))
+        self._types: tuple[type, ...] = ()
+        super().__init__("B", self._struct.size, tuple)
+
+    def belongs(self, value: Any) -> bool:
+        if not self._types:
+            self._types = tuple(KINDS[each].type for each in self._letters)
+        return type(value) is tuple and tuple(map(type, value)) == self._types
+
+    def are_all(self, values: Collection[Any]) -> bool:
+        if set(map(len, values)) != {len(self._letters)}:
+            return False
+        columns = zip(self._letters, zip(*values, strict=True), strict=True)
+        return all(set(map(type, column)) == {KINDS[each].type} for each, column in columns)
+
+    def putting(self, memory: memoryview) -> Callable[[int, Any], None]:
+        pack_into, width = self._struct.pack_into, self.width
+
+        def put(place: int, value: tuple[Any, ...]) -> None:
+            try:
+                pack_into(memory, width * place, *value)
+            except struct.error as error:
+                raise ValueError(str(error)) from error
+
+        return put
+
+    def pack(self, values: list[Any]) -> bytes:
+        try:
+            return b"".join(starmap(self._struct.pack, values))
+        except struct.error as error:
+            raise OverflowError(str(error)) from error
+
+    def load(self, data: bytes, count: int) -> list[Any]:
+        found: Iterable[tuple[Any, ...]] = self._struct.iter_unpack(data)
+        if set(self._letters) & {*_SCALARS}:
+            columns = zip(self._letters, zip(*found, strict=True), strict=True)
+            found = zip(*(_made(each, column) for each, column in columns), strict=True)
+        return list(found)
+
+
+def _made(letter: str, column: tuple[Any, ...]) -> Sequence[Any]:
+    """Numbers of numpy out of others, where the letter says so."""
+    if letter not in _SCALARS:
+        return column
+    import numpy
+
+    return list(numpy.array(column, KINDS[letter].type))
 
 
 KINDS = {
@@ -179,17 +264,20 @@ KINDS = {
     "D": Scalars("d", "float64"),
     "Q": Scalars("q", "int64"),
 }
-"""By the letter that stands for it: all but those of arrays."""
+"""By the letter that stands for it: all but arrays and tuples."""
+
+_SCALARS = "DQ"
+_IN_TUPLES = "dq?DQ"
 
 _LETTERS = {KINDS[letter].type: letter for letter in "dq?0"}
 
 _MOST_REMEMBERED = 1000
-_arrays: dict[str, Arrays] = {}
+_met: dict[str, Kind] = {}
 
 
 def is_name(name: str) -> bool:
-    """Whether something may be called so; of arrays `known` says whether it makes sense."""
-    return name == PICKLES or name in KINDS or name.startswith(ARRAYS)
+    """Whether something may be called so; of arrays, say, `known` says whether it makes sense."""
+    return name == PICKLES or name in KINDS or name.startswith((ARRAYS, TUPLES))
 
 
 def known(name: str) -> Kind:
@@ -200,35 +288,45 @@ def known(name: str) -> Kind:
     ValueError
         If none is.
     """
-    found = KINDS.get(name) or _arrays.get(name)
+    found = KINDS.get(name) or _met.get(name)
     if found is not None:
         return found
-    if not name.startswith(ARRAYS):
+    if not name.startswith((ARRAYS, TUPLES)):
         raise ValueError(f"there is no kind {name!r}")
-    if len(_arrays) >= _MOST_REMEMBERED:
-        _arrays.clear()
-    made = _arrays[name] = Arrays(name[1:])
+    if len(_met) >= _MOST_REMEMBERED:
+        _met.clear()
+    made = _met[name] = Arrays(name[1:]) if name.startswith(ARRAYS) else Tuples(name[1:])
     return made
 
 
 def kind_of(value: Any) -> str:
     """The name of the kind that a value is of; PICKLES if there is none."""
+    if type(value) is tuple:
+        letters = "".join(map(_letter_of, value[: MOST_IN_TUPLE + 1]))
+        usual = 0 < len(value) <= MOST_IN_TUPLE and set(letters) <= {*_IN_TUPLES}
+        return TUPLES + letters if usual else PICKLES
+    if type(value).__name__ == "ndarray":
+        return _kind_of_array(value)
+    return _letter_of(value)
+
+
+def _letter_of(value: Any) -> str:
+    """Of what is one of KINDS."""
     letter = _LETTERS.get(type(value))
     if letter is not None:
         return letter
-    if type(value).__module__ != "numpy":
-        return PICKLES
-    import numpy
-
-    if type(value) is numpy.ndarray:
-        return _kind_of_array(value)
-    for letter in "DQ":
-        if type(value) is KINDS[letter].type:
-            return letter
+    if type(value).__module__ == "numpy":
+        for letter in _SCALARS:
+            if type(value) is KINDS[letter].type:
+                return letter
     return PICKLES
 
 
-def _kind_of_array(value: np.ndarray) -> str:
+def _kind_of_array(value: Any) -> str:
+    import numpy
+
+    if type(value) is not numpy.ndarray:
+        return PICKLES
     if value.flags.num & _WHOLE != _WHOLE or not value.shape:
         return PICKLES
     if not 0 < value.nbytes <= ARRAY_BYTES or not _is_called(value.dtype.str, value.dtype):
@@ -260,30 +358,18 @@ def load(name: str, data: bytes, count: int) -> list[Any]:
 
 
 def pack_about(name: str) -> bytes:
-    """What stands behind the letter of that kind: of arrays what they are, and its length."""
+    """What stands behind the letter of that kind: the rest of the name, and its length."""
     about = name[1:].encode()
-    return bytes([len(about)]) + about if name.startswith(ARRAYS) else b""
+    return bytes([len(about)]) + about if about else b""
 
 
 def unpack_name(letter: bytes, behind: bytes) -> tuple[str, int]:
     """The name of a kind; and how long what stands behind its letter is."""
     name = letter.decode("latin1")
-    if name != ARRAYS or not behind:
+    if name not in (ARRAYS, TUPLES) or not behind:
         return name, 0
     end = 1 + behind[0]
     return name + behind[1:end].decode("latin1"), end
-
-
-def are_all(name: str, arrays: Collection[np.ndarray]) -> bool:
-    """Whether all these arrays are of that kind."""
-    found = known(name)
-    assert isinstance(found, Arrays)
-    dtypes = {id(each): each for each in map(attrgetter("dtype"), arrays)}
-    return (
-        set(map(attrgetter("shape"), arrays)) == {found.shape}
-        and all(flags & _WHOLE == _WHOLE for flags in set(map(attrgetter("flags.num"), arrays)))
-        and all(_is_called(found.dtype.str, each) for each in dtypes.values())
-    )
 
 
 class Column(Sequence[bytes]):
@@ -311,11 +397,10 @@ class Column(Sequence[bytes]):
         name = kind_of(taken[0])
         if name in (PICKLES, "?", "0"):  # bools and None are rare as items
             return None
-        if name.startswith(ARRAYS) and not are_all(name, taken):
-            return None
         try:
-            return cls(name, known(name).pack(taken))
-        except OverflowError:
+            kind = known(name)
+            return cls(name, kind.pack(taken)) if kind.are_all(taken) else None
+        except (ValueError, OverflowError):
             return None
 
     def __len__(self) -> int:

@@ -6,7 +6,7 @@ Nothing of it depends on the worker's life: what it had laid by when it died, or
 longer than was thought, the agent takes from there.
 
     batch | first task | attempt | letter of what they are | how many (4 bytes each)
-    | size of each pickle (4 bytes each), or of arrays what they are
+    | size of each pickle (4 bytes each), or what arrays or tuples are of
     | a column, or pickles one behind the other
 
 The number is written last, in one piece: what it counts is there.
@@ -14,7 +14,7 @@ The number is written last, in one piece: what it counts is there.
 
 from __future__ import annotations
 
-from pypool.columns import ARRAYS, NUMBER_BYTES, PICKLES, Arrays, known, pack_about, unpack_name
+from pypool.columns import KINDS, NUMBER_BYTES, PICKLES, known, pack_about, unpack_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,9 +70,8 @@ class LaidBy:
         words[_COUNT] = 0
         words[_BATCH], words[_FIRST], words[_ATTEMPT] = batch, first, attempt
         words[_KIND] = ord(kind[0])
-        if kind[0] == ARRAYS:
-            about = pack_about(kind)
-            self._about[: len(about)] = about
+        about = pack_about(kind)
+        self._about[: len(about)] = about
         self._used = self._count = 0
 
     def add(self, pickled: bytes) -> bool:
@@ -87,16 +86,12 @@ class LaidBy:
         self._words[_COUNT] = self._count = count + 1
         return True
 
-    def column(self, kind: str) -> tuple[Any, memoryview]:
-        """Where values of that kind are put, one behind the other: there is room for some.
+    def column(self, kind: str) -> tuple[memoryview[Any], memoryview]:
+        """Where values of one of KINDS are put, one behind the other.
 
         And the place where it is said how many there are, which is to be written last.
         """
-        found = known(kind)
-        if isinstance(found, Arrays):
-            column: Any = found.view(self._data)
-        else:
-            column = self._data.cast(found.form)  # type: ignore[call-overload]
+        column = self._data.cast(KINDS[kind].form)  # type: ignore[call-overload]
         return column, self._words[_COUNT : _COUNT + 1]
 
     def adding(self, kind: str) -> Callable[[Any], bool]:
@@ -105,7 +100,8 @@ class LaidBy:
         It says False if there is no room, or if a value is not of that kind or too large for it.
         """
         belongs, most = known(kind).belongs, most_in_column(kind)
-        column, counted = self.column(kind)
+        put = known(kind).putting(self._data)
+        counted = self._words[_COUNT : _COUNT + 1]
         count = counted[0]
 
         def add(value: Any) -> bool:
@@ -113,7 +109,7 @@ class LaidBy:
             if count == most or not belongs(value):
                 return False
             try:
-                column[count] = value
+                put(count, value)
             except ValueError:
                 return False
             counted[0] = count = count + 1

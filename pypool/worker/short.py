@@ -119,7 +119,10 @@ class ShortTasks:
         take long all the same, the agent sees it, and takes what was laid by.
         """
         page, clock = self._page, time.monotonic
-        call = function if are_values else _loading(batch.call, function)
+        if not are_values:
+            call = _loading(batch.call, function)
+        else:
+            call = function if batch.call == MAP else _spreading(function)
         self._has_printed = has_printed
         step = 1 if has_printed is not None else tasks_between_looks(share.seconds)
         kind = ""
@@ -330,9 +333,18 @@ class ShortTasks:
             task.LOADING[0] = False
             return self._call(batch, share, index, item)
         traceback = error.__traceback__
-        if traceback is not None and not are_values:
-            error.__traceback__ = traceback.tb_next  # without what loads the item
+        if traceback is not None and not (are_values and batch.call == MAP):
+            error.__traceback__ = traceback.tb_next  # without what loads the item, or spreads it
         return ERROR, pickled_error(error)
+
+
+def _spreading(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The function, to be called with the elements of an item."""
+
+    def call_with_elements(item: Any) -> Any:
+        return function(*item)
+
+    return call_with_elements
 
 
 def _loading(call: int, function: Callable[..., Any]) -> Callable[[bytes], Any]:

@@ -25,7 +25,7 @@ from pypool import definitions, packing, pickling, task
 from pypool.errors import CodeChangedError
 from pypool.packing import Packed, is_plain
 from pypool.rundir import names
-from pypool.rundir.batch import APPLY, MAP, BatchDamaged, BatchReader
+from pypool.rundir.batch import APPLY, MAP, STARMAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import (
     ERROR,
     READY,
@@ -239,7 +239,7 @@ class Worker:
     def _run_short(
         self, batch: BatchReader, share: Share, blocks: Iterator[tuple[int, int]]
     ) -> None:
-        are_values = batch.is_column and batch.call == MAP
+        are_values = batch.is_column and batch.call in (MAP, STARMAP)
         items: Sequence[Any] = self._items(batch.values if are_values else batch.items, share)
         self._printed_before = self._printed()
         self._watches = self._output >= 0 and share.seconds > VERY_SHORT

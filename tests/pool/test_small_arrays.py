@@ -1,4 +1,4 @@
-"""Small arrays and numbers of numpy: a column of them is what each of them is by itself."""
+"""Small arrays, numbers of numpy and tuples: a column of them is what each of them is by itself."""
 
 import pickle
 from typing import Any
@@ -30,6 +30,11 @@ EACH: dict[str, list[Any]] = {
     "floats of numpy": list(np.linspace(0, 1, COUNT)),
     "integers of numpy": list(np.arange(COUNT)),
     "few arrays": rows(3),
+    "pairs": [(number, number / 2) for number in range(COUNT)],
+    "pairs with numbers of numpy": list(
+        zip(np.arange(COUNT), np.linspace(0, 1, COUNT), strict=True)
+    ),
+    "pairs of other things": [(number, number % 2 or None) for number in range(COUNT)],
 }
 
 
@@ -52,6 +57,9 @@ def test_rows_as_arguments(pool: pypool.Pool) -> None:
     """An array has elements, too, and may be an argument of `apply`."""
     rows = [np.array([number, 2]) for number in range(20)]
     assert pool.starmap(tasks.power, rows) == [number**2 for number in range(20)]
+    pairs = [(number, 2) for number in range(COUNT)]
+    for _ in range(2):
+        assert pool.starmap(tasks.power, pairs) == [number**2 for number in range(COUNT)]
     waiting = [pool.apply_async(tasks.total, (row,)) for row in rows]
     assert [each.get() for each in waiting] == [number + 2 for number in range(20)]
 

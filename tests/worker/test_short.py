@@ -168,6 +168,8 @@ ANY_KIND: dict[str, list[Any]] = {
     "numpy's floats": list(np.arange(3.0)),
     "numpy's integers": list(np.arange(3)),
     "numpy's bools": [np.bool_(True), np.bool_(False)],
+    "tuples": [(1, 2.0), (3, 4.0)],
+    "other tuples": [(1, 2.0), (3, 2**63), (1, 2), (), ("text",), (1, 2.0)],
     "mixed": [1, 2.0, True, None, "a", 1, 2],
     "numbers, then others": [1, 2, 3, "a", "b", 4, 5],
     "others, then numbers": ["a", 1, 2, 3],
