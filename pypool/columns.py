@@ -14,9 +14,9 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Sequence
-from itertools import starmap
+from itertools import chain, starmap
 from math import prod
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,8 +219,12 @@ class Tuples(Kind):
     def are_all(self, values: Collection[Any]) -> bool:
         if set(map(len, values)) != {len(self._letters)}:
             return False
-        columns = zip(self._letters, zip(*values, strict=True), strict=True)
-        return all(set(map(type, column)) == {KINDS[each].type} for each, column in columns)
+        if len(set(self._letters)) == 1:
+            return set(map(type, chain.from_iterable(values))) == {KINDS[self._letters[0]].type}
+        return all(
+            set(map(type, map(itemgetter(place), values))) == {KINDS[letter].type}
+            for place, letter in enumerate(self._letters)
+        )
 
     def putting(self, memory: memoryview) -> Callable[[int, Any], None]:
         pack_into, width = self._struct.pack_into, self.width
