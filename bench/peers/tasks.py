@@ -39,6 +39,13 @@ def make_array(number: int, size: int) -> Any:
     return np.full(size // 8, float(number))
 
 
+def make_rows(count: int) -> list[Any]:
+    """As samplers give them to a likelihood: the parameters of so many points."""
+    import numpy as np
+
+    return list(np.arange(10.0 * count).reshape(count, 10))
+
+
 def return_array(number_and_size: tuple[int, int]) -> Any:
     return make_array(*number_and_size)
 
@@ -69,10 +76,10 @@ def made_items(
 
     Parameters
     ----------
-    kind : {"range", "list", "tuples", "instances", "sizes", "arrays"}
+    kind : {"range", "list", "tuples", "instances", "rows", "sizes", "arrays"}
         Numbers from 0 to the first; the numbers themselves; so many pairs of numbers, as tuples or
-        as instances of `own`; so many numbers with a size of so many bytes; so many arrays of so
-        many bytes.
+        as instances of `own`; so many arrays of ten numbers; so many numbers with a size of so many
+        bytes; so many arrays of so many bytes.
     """
     if kind == "range":
         return range(numbers[0])
@@ -81,6 +88,8 @@ def made_items(
     if kind in ("tuples", "instances"):
         pairs = [(number, 0.5 * number) for number in range(numbers[0])]
         return pairs if own is None or kind == "tuples" else [own(*pair) for pair in pairs]
+    if kind == "rows":
+        return make_rows(numbers[0])
     count, size = numbers
     if kind == "sizes":
         return [(number, size) for number in range(count)]

@@ -60,13 +60,17 @@ class Taken(Returned):
 
 
 class Items(Workload):
-    """So many small items, taken and returned: tuples, then instances of the script's own class.
+    """So many small items, taken and returned: tuples, arrays, instances of the script's own class.
 
     Workers cannot import that class.
     """
 
     defaults = (3000,)
-    measures = (Measure("tuples", "ms"), Measure("instances of the script's class", "ms"))
+    measures = (
+        Measure("tuples", "ms"),
+        Measure("arrays of ten floats", "ms"),
+        Measure("instances of the script's class", "ms"),
+    )
     maps = 5
 
     @property
@@ -82,7 +86,7 @@ class Items(Workload):
         with seat.open() as turn:
             turn.start()
             turn.warm_up()
-            kinds = ("tuples", "instances")
+            kinds = ("tuples", "rows", "instances")
             for measure, kind in zip(self.measures, kinds, strict=True):
                 answer = turn.map("no_op", kind, self.tasks, times=self.maps)
                 found[measure.name] = 1000 * statistics.median(answer["seconds"])
