@@ -2,7 +2,8 @@
 
     what the worker does (1 byte) | the errno with which the disk refuses a result, or 0 (1)
     | 2 unused | the batch at work (4) | the task of it (4) | the last data part begun (4)
-    | since when, by the monotonic clock (8) | ... | what was laid by, from byte 64 on
+    | since when, by the monotonic clock (8) | the end of what may be begun (4)
+    | ... | what was laid by, from byte 64 on
 
 The worker writes, the agent reads. The number of the data part stays when a worker dies: the next
 one in the slot goes on from there.
@@ -20,7 +21,7 @@ AT_WORK = 1
 LEAVING = 2
 """It ends by itself, having told all it had to tell."""
 IN_SERIES = 3
-"""It is at the task behind those whose values were laid by."""
+"""It is at the task behind those whose values were laid by, if it may begin that."""
 
 _WHAT, _TROUBLE = range(2)
 _LAID_BY = 64
@@ -45,6 +46,7 @@ class Page:
         self._index = memory[8:12].cast("I")
         self._part = memory[12:16].cast("I")
         self.since = memory[16:24].cast("d")
+        self._end = memory[24:28].cast("I")
         self.laid_by = LaidBy(memory, _LAID_BY)
 
     def clear(self) -> None:
@@ -58,6 +60,10 @@ class Page:
         """That task is at work."""
         self._batch[0], self._index[0], self.since[0] = batch, index, now
         self._bytes[_WHAT] = AT_WORK
+
+    def may_begin(self, end: int) -> None:
+        """Tasks up to that one, which nobody else will be given."""
+        self._end[0] = end
 
     def goes_on(self) -> None:
         """From now on the task at work is always the one behind those that were laid by."""
@@ -85,7 +91,8 @@ class Page:
             return self._batch[0], self._index[0], self.since[0]
         if what == IN_SERIES:
             batch, first, count = self.laid_by.place
-            return batch, first + count, self.since[0]
+            index = first + count
+            return (batch, index, self.since[0]) if index < self._end[0] else None
         return None
 
     @property

@@ -134,6 +134,7 @@ class ShortTasks:
                 batch.seed,
             )
         )
+        page.may_begin(share.first)
         lay_by = self._begin(share, share.first, kind)
         begun, start = time.time(), clock()
         now = start
@@ -145,6 +146,7 @@ class ShortTasks:
                     lay_by = self._begin(share, first, kind)
                     begun, start = time.time(), clock()
                     now = start
+                page.may_begin(last)
                 index, behind = first, last
                 while index < last:
                     page.since[0] = looked = now

@@ -146,10 +146,12 @@ def pids(elements: Elements) -> list[int]:
 
 def test_forgotten_elements_leave_no_zombies(elements: Elements) -> None:
     """They are waited for without a look at the queue."""
-    job = elements.submit("sleep 0.1", elements=3)
+    told = elements.place / "told"
+    job = elements.submit(f"until [ -e {told} ]; do sleep 0.02; done", elements=3)
     elements.scheduler.forget(job)
     assert elements.scheduler.queue([job]).value() == {}
     assert len(pids(elements)) == 3
+    told.touch()
 
     def tidied() -> bool:
         elements.scheduler.tidy()

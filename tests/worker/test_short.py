@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 import weakref
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -106,6 +107,23 @@ def test_while_values_are_sent_no_task_is_at_work() -> None:
     told.loop._send = send
     told.run(abs, [*range(most_in_column("q") + 1)])
     assert set(at_work) == {None}
+
+
+@pytest.mark.parametrize("value", [1, "text"])
+def test_what_may_not_be_begun_yet_is_not_at_work(value: Any) -> None:
+    """Or the agent would take it back, and what was laid by before it as well."""
+    told = Told()
+    at_work: list[Any] = []
+
+    def blocks() -> Iterator[tuple[int, int]]:
+        for block in ((10, 13), (13, 14), (16, 20)):
+            yield block
+            at_work.append(told.page.at_work)
+
+    share = Share(1, 1, 0, 10, 20, seconds=1e-6)
+    told.loop.run(BATCH, share, blocks(), [1] * 10, lambda _: value, True)
+    assert at_work == [None] * 3
+    assert len(told.values) == 8
 
 
 def test_what_is_sent_alone_is_at_work_until_then() -> None:
