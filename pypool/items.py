@@ -141,7 +141,7 @@ def pack_items(
 ) -> tuple[Sequence[bytes | Packed], Sequence[Common]]:
     """Packs each item on its own; and once by itself what several of them have in common.
 
-    If all are numbers, or small arrays of one shape, they become a column.
+    If all are numbers, tuples of such or small arrays of one shape they become a column.
 
     Parameters
     ----------

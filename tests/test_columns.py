@@ -2,6 +2,8 @@
 
 import pickle
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,17 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pypool.columns import (
-    ARRAY_BYTES,
-    KINDS,
-    PICKLES,
-    Column,
-    kind_of,
-    known,
-    load,
-    pack_about,
-    unpack_name,
-)
+from pypool.columns import Column, load, pickles
+from pypool.kinds import ARRAY_BYTES, KINDS, PICKLES, kind_of, known, pack_about, unpack_name
 
 LARGEST = 2**63 - 1
 
@@ -270,8 +263,38 @@ def test_what_belongs_to_a_kind() -> None:
 
 def test_arrays_of_many_shapes_take_no_memory() -> None:
     """However many are met."""
-    from pypool import columns
+    from pypool import kinds
 
     for length in range(1, 3000):
-        columns.known(f"a|u1:{1 + length % 2000},1{',1' * (length // 2000)}")
-    assert len(columns._met) <= 1000
+        kinds.known(f"a|u1:{1 + length % 2000},1{',1' * (length // 2000)}")
+    assert len(kinds._met) <= 1000
+
+
+@pytest.mark.parametrize("name", ["d", "D", "?", "0", "a<f8:3", "tD", "tdq"])
+def test_a_column_of_nothing(name: str) -> None:
+    assert load(name, b"", 0) == []
+    assert list(pickles(name, b"", 0)) == []
+
+
+WITHOUT_NUMPY = """
+import pickle, sys
+sys.modules["numpy"] = None
+from pypool.columns import load, pickles
+from pypool.kinds import known
+for name, data in {"D": bytes(8), "a<f8:3": bytes(24), "tqD": bytes(16)}.items():
+    assert known(name).width == len(data)
+    (pickled,) = pickles(name, data, 1)
+    for fails in (lambda: load(name, data, 1), lambda: pickle.loads(pickled)):
+        try:
+            fails()
+        except ImportError:
+            continue
+        raise SystemExit(name)
+(pickled,) = pickles("tq", bytes(8), 1)
+assert pickle.loads(pickled) == (0,)
+"""
+
+
+def test_what_is_not_looked_at_needs_no_numpy() -> None:
+    """It may be missing where results are, or an agent runs: whoever wants the value is told."""
+    subprocess.run([sys.executable, "-c", WITHOUT_NUMPY], check=True)

@@ -1,8 +1,8 @@
 """Batches: an immutable set of tasks of one function, written at once and read in pieces.
 
     frame(BATCH: how the function is called, what its items are, number of tasks, digest of the
-    function, number of parts, number of common objects, of arrays what they are, the parts, the
-    serial numbers of the common objects (8 bytes each), the seed)
+    function, number of parts, number of common objects, of arrays and tuples what they are of, the
+    parts, the serial numbers of the common objects (8 bytes each), the seed)
 
 and then, as a rule,
 
@@ -33,7 +33,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from zlib import crc32
 
-from pypool.columns import PICKLES, Column, is_name, known, load, pack_about, unpack_name
+from pypool.columns import Column, load
+from pypool.kinds import PICKLES, is_name, known, pack_about, unpack_name
 from pypool.packing import Packed, Shelf
 from pypool.rundir import records
 

@@ -1,6 +1,6 @@
 """Values: what several tasks that follow each other have returned, as the body of one entry.
 
-letter of a column (1 byte) | of arrays, what they are | the values, as `columns` has them
+letter of a column (1 byte) | of arrays and tuples, what they are of | the values (see `kinds`)
 "p" | size of each pickle (4 bytes each) | the pickles, one behind the other
 """
 
@@ -11,7 +11,9 @@ import struct
 from io import BytesIO
 from itertools import accumulate
 
-from pypool.columns import PICKLES, known, load, unpack_name
+from pypool import columns
+from pypool.columns import load
+from pypool.kinds import PICKLES, known, unpack_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def pickles(body: bytes, count: int) -> Iterator[bytes]:
     kind, start = _kind(body)
     if kind == PICKLES:
         return _pickles(body, count)
-    return (pickle.dumps(value, 5) for value in load(kind, body[start:], count))
+    return columns.pickles(kind, body[start:], count)
 
 
 def without(body: bytes, count: int, tasks: int) -> bytes:

@@ -14,7 +14,7 @@ The number is written last, in one piece: what it counts is there.
 
 from __future__ import annotations
 
-from pypool.columns import KINDS, NUMBER_BYTES, PICKLES, known, pack_about, unpack_name
+from pypool.kinds import KINDS, NUMBER_BYTES, PICKLES, known, pack_about, unpack_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ class LaidBy:
     def taken(self) -> tuple[int, int, int, bytes] | None:
         """Batch, first task, how many and the body, while the worker may go on; None if it did."""
         place, kind = self.place, self._words[_KIND]
-        body = self.body(place[2])
+        try:
+            body = self.body(place[2])
+        except ValueError:  # the worker begins with another kind just now
+            return None
         same = self.place[:2] == place[:2] and self._words[_KIND] == kind
         return (*place, body) if same and self.place[2] >= place[2] else None
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pypool import task
-from pypool.columns import KINDS, PICKLES, kind_of, known
+from pypool.kinds import KINDS, PICKLES, kind_of, known
 from pypool.packing import OutOfBand
 from pypool.rundir.batch import APPLY, MAP, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
@@ -142,7 +142,7 @@ class ShortTasks:
         try:
             for first, last in blocks:
                 if first != behind:  # others have been taken back
-                    self._send_laid_by(begun, now - start)
+                    self._rest(begun, now - start)
                     lay_by = self._begin(share, first, kind)
                     begun, start = time.time(), clock()
                     now = start
@@ -152,14 +152,14 @@ class ShortTasks:
                     page.since[0] = looked = now
                     place = index - share.first
                     done, odd = lay_by(call, items[place : place + min(step, last - index)])
-                    if self._forked:
-                        self._end_child()
+                    self._end_child_of_task()
                     index += done
                     now = clock()
                     if odd is not None:
                         own = max(now - looked - done * share.seconds, 0.0)
+                        page.begins(share.batch, index, looked)  # until it is told of
                         self._send_laid_by(begun, now - start - own)
-                        self._begin(share, index, kind)  # it is at work until it is told of
+                        self._begin(share, index, kind)
                         begun, start = time.time() - own, now - own
                         answer = None
                         if odd.error is not None:
@@ -167,6 +167,7 @@ class ShortTasks:
                             answer = self._not_returned(
                                 batch, share, index, item, odd.error, are_values
                             )
+                            self._end_child_of_task()
                         kind, lay_by = self._begin_anew(share, index, kind, odd, answer, begun, own)
                         odd = answer = None  # large values are the caller's
                         index += 1
@@ -174,15 +175,15 @@ class ShortTasks:
                             begun, start = time.time(), clock()
                             now = start
                     if now - start > TOGETHER_SECONDS:
-                        self._send_laid_by(begun, now - start)
+                        self._rest(begun, now - start)
                         lay_by = self._begin(share, index, kind)
                         begun, start = time.time(), clock()
                         now = start
         except BaseException:  # files cannot be read, as a rule; the tasks before it are done
             task.begin(before)
-            self._send_laid_by(begun, now - start)
+            self._rest(begun, now - start)
             raise
-        self._send_laid_by(begun, now - start)
+        self._rest(begun, now - start)
         task.begin(before)
 
     def _begin(self, share: Share, index: int, kind: str) -> LayBy:
@@ -192,7 +193,7 @@ class ShortTasks:
         """
         laid_by = self._page.laid_by
         laid_by.begin(share.batch, index, share.attempt, kind or PICKLES)
-        self._first = index
+        self._first, self._done[0] = index, 0
         self._page.goes_on()
         return self._laying_by(kind)
 
@@ -224,7 +225,7 @@ class ShortTasks:
                     value = call(item)
                 except BaseException as error:
                     return done - before, Odd(None, error)
-                if self._forked:  # a child is not to write into memory that it shares with us
+                if self._forked:
                     self._end_child()
                 if type(value) is not kept or done == most:
                     return done - before, Odd(value)
@@ -302,7 +303,9 @@ class ShortTasks:
         except BaseException:  # by value it may work
             self._buffers.buffers.clear()
             self._refused = packed_value(value)
+            self._end_child_of_task()
             return False
+        self._end_child_of_task()
         if not self._buffers.buffers and self._page.laid_by.add(data):
             return True
         self._refused = VALUE, self._buffers.packed(data)
@@ -310,11 +313,21 @@ class ShortTasks:
 
     def _send_laid_by(self, begun: float, seconds: float) -> None:
         self._end_child()
+        self._send(begun, seconds)
+
+    def _rest(self, begun: float, seconds: float) -> None:
+        """No task is at work while what was laid by is sent."""
+        self._end_child()
         self._page.rests()
         self._send(begun, seconds)
 
     def _is_child(self) -> None:
         self._forked = True
+
+    def _end_child_of_task(self) -> None:
+        """Before it writes into memory that it shares with us."""
+        if self._forked:
+            self._end_child()
 
     def _end_child(self) -> None:
         """A child that a task has forked, and that has come back into our loop, ends here."""

@@ -239,12 +239,21 @@ class Worker:
     def _run_short(
         self, batch: BatchReader, share: Share, blocks: Iterator[tuple[int, int]]
     ) -> None:
+        function = self._function(batch.digest)  # its module may want to be before numpy
         are_values = batch.is_column and batch.call in (MAP, STARMAP)
-        items: Sequence[Any] = self._items(batch.values if are_values else batch.items, share)
+        items: Sequence[Any] = ()
+        if are_values:
+            try:
+                items = self._items(batch.values, share)
+            except (DiskTrouble, BatchDamaged):
+                raise
+            except Exception:  # each task will say what is missing here
+                are_values = False
+        if not are_values:
+            items = self._items(batch.items, share)
         self._printed_before = self._printed()
         self._watches = self._output >= 0 and share.seconds > VERY_SHORT
         has_printed = self._has_printed if self._watches else None
-        function = self._function(batch.digest)
         self._short.run(batch, share, blocks, items, function, are_values, has_printed)
 
     def _are_short(self, share: Share) -> bool:

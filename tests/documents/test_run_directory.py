@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pypool import columns, packing
+from pypool import kinds, packing
 from pypool.engine.backend import WorkerRules, run_info
 from pypool.options import Options
 from pypool.rundir import batch, messages, names, records
@@ -119,12 +119,13 @@ def test_run_directory_page_lists_all_columns() -> None:
     """Each letter with the bytes of a value."""
     table = rows(section(RUN_DIRECTORY, "## An entry"))
     letters = {code_in(row[0])[0] for row in table if len(row) == 2}
-    assert letters == {*columns.KINDS, columns.PICKLES, columns.ARRAYS}
+    assert letters == {*kinds.KINDS, kinds.PICKLES, kinds.ARRAYS, kinds.TUPLES}
     text = RUN_DIRECTORY.read_text()
-    assert f"| `d` | floats, {columns.KINDS['d'].width} bytes each |" in text
-    assert f"| `q` | integers, {columns.KINDS['q'].width} bytes each |" in text
-    assert f"| `D` | `numpy.float64`, {columns.KINDS['D'].width} bytes each |" in text
-    assert f"| `Q` | `numpy.int64`, {columns.KINDS['Q'].width} bytes each |" in text
-    assert f"of {columns.ARRAY_BYTES} bytes each at most" in text
-    assert f"| `0` | None, {columns.KINDS['0'].width} byte each |" in text
-    assert f"| `?` | bools, {columns.KINDS['?'].width} byte each |" in text
+    assert f"| `d` | floats, {kinds.KINDS['d'].width} bytes each |" in text
+    assert f"| `q` | integers, {kinds.KINDS['q'].width} bytes each |" in text
+    assert f"| `D` | `numpy.float64`, {kinds.KINDS['D'].width} bytes each |" in text
+    assert f"| `Q` | `numpy.int64`, {kinds.KINDS['Q'].width} bytes each |" in text
+    assert f"tuples of numbers, of {kinds.MOST_IN_TUPLE} at most" in text
+    assert f"of {kinds.ARRAY_BYTES} bytes each at most" in text
+    assert f"| `0` | None, {kinds.KINDS['0'].width} byte each |" in text
+    assert f"| `?` | bools, {kinds.KINDS['?'].width} byte each |" in text

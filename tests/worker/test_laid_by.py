@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pypool.columns import PICKLES, kind_of
+from pypool.kinds import PICKLES, kind_of
 from pypool.rundir import values
 from pypool.worker import laid_by
 from pypool.worker.laid_by import DATA_BYTES, MOST, LaidBy, most_in_column

@@ -95,18 +95,28 @@ def test_values_are_sent_at_the_end(items: list[Any], value: Any, seconds: float
     assert told.alone == []
 
 
-def test_while_values_are_sent_no_task_is_at_work() -> None:
-    """If the worker dies then, no task is to blame."""
+def test_while_values_are_sent_what_is_not_told_of_is_at_work() -> None:
+    """If the worker dies then, that task is not run again as if it had not been begun."""
     told = Told()
-    at_work = []
+    run: list[int] = []
+    at_work: list[tuple[int | None, int | None]] = []
+
+    def function(item: int) -> int:
+        run.append(9 + item)
+        return 1 // (item % 10)
 
     def send(start: float, seconds: float) -> None:
         Told.send(told, start, seconds)
-        at_work.append(told.page.at_work)
+        _, first, count = told.page.laid_by.place
+        behind = run[-1] if run and run[-1] >= first + count else None
+        seen = told.page.at_work
+        at_work.append((seen and seen[1], behind))
 
     told.loop._send = send
-    told.run(abs, [*range(most_in_column("q") + 1)])
-    assert set(at_work) == {None}
+    told.run(function, [*range(1, 50)])
+    assert len(at_work) > 4
+    assert [seen for seen, _ in at_work] == [behind for _, behind in at_work]
+    assert at_work[-1] == (None, None)
 
 
 @pytest.mark.parametrize("value", [1, "text"])

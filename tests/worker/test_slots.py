@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pypool.columns import PICKLES
+from pypool.kinds import PICKLES
 from pypool.rundir.messages import VOID, Share, pack_entry
 from pypool.worker import permits, slots
 from pypool.worker.slots import Held, Piece, Slot
