@@ -484,7 +484,12 @@ class IMapUnorderedIterator(Generic[T]):
 
     def __next__(self) -> T:
         with self._lock:
-            return self._next(None)
+            if not self._current or not self._succeeded:
+                return self._next(None)
+            value: T = self._current.pop()
+            self._given += 1
+            self._stream.consumed()
+            return value
 
     def next(self, timeout: float | None = None) -> T:
         """The next result.
