@@ -70,8 +70,9 @@ class LaidBy:
         words[_COUNT] = 0
         words[_BATCH], words[_FIRST], words[_ATTEMPT] = batch, first, attempt
         words[_KIND] = ord(kind[0])
-        about = pack_about(kind)
-        self._about[: len(about)] = about
+        if len(kind) > 1:
+            about = pack_about(kind)
+            self._about[: len(about)] = about
         self._used = self._count = 0
 
     def add(self, pickled: bytes) -> bool:

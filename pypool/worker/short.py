@@ -97,6 +97,7 @@ class ShortTasks:
         self._buffers = OutOfBand()
         self._refused: tuple[int, bytes | Packed] = VALUE, b""
         self._has_printed: Callable[[], bool] | None = None
+        self._guess = ""
         self._first = 0
         self._done = [0]  # since the first; a child that a task forks goes on being that task
 
@@ -125,7 +126,7 @@ class ShortTasks:
             call = function if batch.call == MAP else _spreading(function)
         self._has_printed = has_printed
         step = 1 if has_printed is not None else tasks_between_looks(share.seconds)
-        kind = ""
+        kind = guess = self._guess  # as a rule tasks return what those before them have returned
         before = task.begin(
             task.Series(
                 lambda: batch.index_in_call(self._first + self._done[0]),
@@ -154,10 +155,14 @@ class ShortTasks:
                     done, odd = lay_by(call, items[place : place + min(step, last - index)])
                     self._end_child_of_task()
                     index += done
+                    if done:
+                        guess = ""
                     now = clock()
                     if odd is not None:
                         own = max(now - looked - done * share.seconds, 0.0)
                         page.begins(share.batch, index, looked)  # until it is told of
+                        if guess:
+                            kind = guess = ""  # the first one already is of another kind
                         self._send_laid_by(begun, now - start - own)
                         self._begin(share, index, kind)
                         begun, start = time.time() - own, now - own
@@ -185,6 +190,7 @@ class ShortTasks:
             raise
         self._rest(begun, now - start)
         task.begin(before)
+        self._guess = kind if kind != PICKLES else ""
 
     def _begin(self, share: Share, index: int, kind: str) -> LayBy:
         """Values of that kind are laid by from that task on; gives what does it, if it can.

@@ -217,6 +217,27 @@ def test_values_of_any_kind(name: str, are_values: bool) -> None:
     assert told.alone == []
 
 
+@pytest.mark.parametrize("later", [[1, 2, 3], [0.5] * 3, ["a", "b", "c"], [None] * 3, [1, "a", 2]])
+def test_what_tasks_have_returned_before_is_a_guess(later: list[Any]) -> None:
+    """Whatever it was, the next message's values go together."""
+    told = Told()
+    told.run(abs, [1, 2, 3])
+    told.sent.clear()
+    told.run(later.__getitem__, [0, 1, 2])
+    assert [told.values[index] for index in (10, 11, 12)] == later
+    assert len(told.sent) == 1 + (len(set(map(type, later))) - 1)
+    assert told.alone == []
+
+
+def test_an_exception_says_nothing_of_what_others_return() -> None:
+    told = Told()
+    told.run(abs, [1, 2, 3])
+    told.sent.clear()
+    told.run(lambda item: 1 // item, [0, 0, 1, 1, 0, 1])
+    assert told.alone == [(10, ERROR), (11, ERROR), (14, ERROR)]
+    assert told.sent == [(12, 2), (15, 1)]
+
+
 SMALL_ARRAYS = {
     "of one shape": [np.arange(3.0) + each for each in range(50)],
     "of other shapes": [np.arange(float(1 + each % 3)) for each in range(50)],

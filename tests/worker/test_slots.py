@@ -189,3 +189,27 @@ def test_what_a_worker_has_sent_is_no_part_of_its_next_piece(slot: Slot) -> None
     outcomes, victim, rest = slot.bury()
     assert victim is not None
     assert (outcomes, victim[:2], rest) == ([], (held, 7), [])
+
+
+def test_a_task_is_at_work_since_it_was_seen_first(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not since its stretch of short ones began: those before it may have taken long as well."""
+    now = [100.0]
+    monkeypatch.setattr(slots.time, "monotonic", lambda: now[0])
+    slot.outstanding.append(Piece(Held(1, Share(1, 1, 0, 0, 10)), 0, 10))
+    page = slot._page
+    page.laid_by.begin(1, 0, 1, "q")
+    page.since[0] = 100.0
+    page.may_begin(3)
+    page.goes_on()
+    add = page.laid_by.adding("q")
+    seen = []
+    for later in (5.0, 0.5, 0.5):
+        now[0] += later
+        at_work = slot.at_work()
+        assert at_work is not None
+        seen.append((at_work[1], at_work[2]))
+        add(7)
+    assert seen == [(0, 5.0), (1, 0.5), (2, 0.5)]
+    assert slot.at_work() is None  # it may not begin the next one

@@ -324,7 +324,7 @@ class AgentBook:
     @property
     def alone(self) -> bool:
         """It has a suspect in hand."""
-        return any(share.alone for share in self.shares.values())
+        return bool(self.shares) and any(share.alone for share in self.shares.values())
 
     def comes_to(self, number: int) -> bool:
         """Whether that share is the oldest of those that it holds: its end comes first."""
@@ -333,6 +333,8 @@ class AgentBook:
     @property
     def idle_slots(self) -> int:
         """Slots without a task, as far as it has told: a chunk keeps one slot busy."""
+        if not self.shares:
+            return self.slots
         return max(self.slots - sum(share.chunks for share in self.shares.values()), 0)
 
     @property
