@@ -117,6 +117,7 @@ class Agent:
             if self._reason is None:
                 came, ready = self._wait(now)
                 self._collect(ready)
+                self._tell(time.monotonic())  # a caller may wait for it: before the next look
                 self._naps.learn(ran_dry=ready is None and bool(self._todo) and self._some_idle())
         return self._leave()
 
@@ -549,6 +550,10 @@ class Agent:
             self._mail.say_disk(trouble)
         if now >= self._beat_at:
             self._beat(now)
+        self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        """What was done, if it is time for that."""
         dry = not self._todo and not self._all_busy()
         self._mail.flush_if_due(now, dry)
 
