@@ -59,6 +59,9 @@ GAP = 2.0
 COMPLETE_ROUND_SECONDS = 0.1
 """So long what is in no hurry may wait for what is."""
 
+MOMENT = 0.001
+"""If nobody has said anything, so long there is nothing to decide after tasks were dealt."""
+
 ZOMBIE_SECONDS = 600.0
 """So long the mailbox of an ended element is read on: it may have ended in name only."""
 
@@ -149,6 +152,7 @@ class Dispatcher:
         self._failed: set[int] = set()
         self._progress = Progress(backend.options.progress, now)
         self._beat_at = self._listened_at = self._complete_round_at = now
+        self._dealt_at = 0.0
         self._wake, self._wakeup = socket.socketpair()  # who rings too late writes to no file
         for end in (self._wake, self._wakeup):
             self._undoing.enter_context(end).setblocking(False)
@@ -309,12 +313,15 @@ class Dispatcher:
         can_wait = now - self._complete_round_at < COMPLETE_ROUND_SECONDS
         if self._take_requests() and can_wait:
             self._do(self._deal.deal_at_once(now))
+            self._dealt_at = now
             return
         waited = bool(self._calls)
-        self._listen(now)
-        if waited and not self._calls and can_wait:
-            self._sleep(now)  # or the caller would wait for this thread to let go of Python
-            return
+        heard = self._listen(now)
+        if can_wait and waited:
+            is_new = not heard and now - self._dealt_at < MOMENT
+            if is_new or not self._calls:
+                self._sleep(now)  # or a caller would wait for this thread to let go of Python
+                return
         self._complete_round_at = now
         self._take_news(now)
         self._watch_disk(now)
@@ -335,14 +342,18 @@ class Dispatcher:
             self._act(action, now)
         self._post.write(now)
 
-    def _listen(self, now: float) -> None:
+    def _listen(self, now: float) -> bool:
+        """Takes what agents say; whether there was anything."""
         if now - self._listened_at > self._longest_round:  # stopped: nobody is judged unread
             for link in self._post:
                 self._read_to_end(link, now)
             now = time.monotonic()  # that may have taken as long
         self._listened_at = now
+        heard = False
         for link, new in self._post.due(now):
             self._take_in(link, new, now)
+            heard = heard or bool(new)
+        return heard
 
     @property
     def _longest_round(self) -> float:
