@@ -69,8 +69,8 @@ def test_a_bug_in_the_dispatcher_makes_nobody_wait(
     def broken(self: Deal, now: float) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Deal, "decide", broken)
-    monkeypatch.setattr(Deal, "drop_batches", broken)
+    for name in ("decide", "deal_at_once", "drop_batches"):
+        monkeypatch.setattr(Deal, name, broken)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         pool.map_async(abs, [-1]).get(tasks.PATIENCE)
     monkeypatch.undo()
