@@ -27,7 +27,8 @@ JUST_DONE = 3.0
 """Seconds: what a task gave back so short a time ago may have been on its way."""
 
 SETTLES = 20.0
-"""Seconds after its return in which a daemon ends elements that it has given up or forgotten."""
+"""Seconds in which who is told to end has ended; and in which a daemon, after its return, ends
+elements that it has given up or forgotten."""
 
 ROUND = 0.05
 
@@ -206,10 +207,13 @@ class Storm:
 
     def _kill_agent(self, fault: Fault) -> set[int] | None:
         record = chosen(sorted(self._at_work()), fault)
-        if record is None or not killed(record.agent):
+        if record is None:
+            return None
+        hit = self._last_tasks_of({record.agent})
+        if not killed(record.agent):
             return None
         self._victim = record.agent, record.element
-        return self._tasks_of(lambda each: each.agent == record.agent)
+        return hit
 
     def _cancel(self, fault: Fault) -> set[int] | None:
         return self._command(fault, ["scancel"])
@@ -222,11 +226,13 @@ class Storm:
         record = chosen(sorted(self._at_work()), fault)
         if record is None or "slurmctld" in self._away:
             return None
+        known = tasks.records(self._cluster.place)
+        hit = self._last_tasks_of({each.agent for each in known if each.element == record.element})
         for command in reversed(commands):
             last = f"jobid={record.element}" if "update" in command else record.element
             self._slurm.run(*command, last)
         self._victim = record.agent, record.element
-        return self._tasks_of(lambda each: each.element == record.element)
+        return hit
 
     def _kill_slurmd(self, fault: Fault) -> set[int] | None:
         """Its elements go on, as zombies, until it is back and ends them."""
@@ -254,17 +260,9 @@ class Storm:
             self._undo.append((time.monotonic() + SETTLES, count_the_hit))
 
         def count_the_hit() -> None:
-            records = [*tasks.records(self._cluster.place), *self._ends()]
-            mine = [record for record in records if node in ("", record.node)]
+            mine = [record for record in self._records() if node in ("", record.node)]
             workers = here | {record.worker for record in mine if record.at > gone_at}
-            for worker in workers:
-                last = max(record.at for record in mine if record.worker == worker)
-                if not lives(worker):
-                    hit.update(
-                        record.index
-                        for record in mine
-                        if record.worker == worker and record.at > last - JUST_DONE
-                    )
+            hit.update(last_tasks(mine, workers))
 
         self._undo.append((gone_at + fault.away, come_back))
         return hit
@@ -312,6 +310,23 @@ class Storm:
     def _ends(self) -> list[tasks.Record]:
         return tasks.records(self._cluster.place, "end")
 
+    def _records(self) -> list[tasks.Record]:
+        return [*tasks.records(self._cluster.place), *self._ends()]
+
+    def _last_tasks_of(self, agents: set[int]) -> set[int]:
+        """Those of their workers, once these are gone: they go on until a signal reaches them."""
+        now = time.monotonic()
+        here = {record.worker for record in self._records() if lives(record.worker)}
+        hit: set[int] = set()
+
+        def count_the_hit() -> None:
+            mine = [record for record in self._records() if record.agent in agents]
+            workers = here | {record.worker for record in mine if record.at > now}
+            hit.update(last_tasks(mine, workers))
+
+        self._undo.append((now + SETTLES, count_the_hit))
+        return hit
+
     def _tasks_of(self, hit: Callable[[tasks.Record], bool]) -> set[int]:
         """Those at work there, or just done."""
         now = time.monotonic()
@@ -334,11 +349,10 @@ class Storm:
 
     def life_of(self, index: int) -> str:
         """All that is known of a task."""
-        found = [*tasks.records(self._cluster.place), *self._ends()]
         lines = [
             f"  {record.at - self._began:6.1f} s  {record.kind:<5} worker {record.worker}, "
             f"agent {record.agent}, element {record.element} on {record.node}"
-            for record in sorted(found, key=lambda record: record.at)
+            for record in sorted(self._records(), key=lambda record: record.at)
             if record.index == index
         ]
         return "\n".join([f"task {index}:", *lines])
@@ -376,6 +390,17 @@ class Storm:
 def chosen(candidates: list, fault: Fault):  # type: ignore[no-untyped-def, type-arg]
     """The one that the fault picks, if there is any."""
     return candidates[int(fault.pick * len(candidates))] if candidates else None
+
+
+def last_tasks(records: list[tasks.Record], workers: set[int]) -> set[int]:
+    """What those of the workers that are gone were at, or had just done, when they went."""
+    hit: set[int] = set()
+    for worker in workers:
+        mine = [record for record in records if record.worker == worker]
+        if mine and not lives(worker):
+            last = max(record.at for record in mine)
+            hit.update(record.index for record in mine if record.at > last - JUST_DONE)
+    return hit
 
 
 def lives(pid: int) -> bool:
