@@ -90,6 +90,8 @@ class Post:
             yield pipe, pipe.read(now)
 
     def _take_due(self, now: float) -> list[FileLink]:
+        if self._first_due() > now:
+            return []
         most = AT_ONCE if self._several else 1
         if len(self._links) > FEW and self._to_write:
             most = 0

@@ -1,7 +1,7 @@
 """What a task of a function takes, and the way to an agent, learned from those that have run."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -80,10 +80,12 @@ class Estimates:
         return found
 
 
-def _each_of(done: Iterable[Done], step: int) -> Iterator[float]:
+def _each_of(done: Iterable[Done], step: int) -> list[float]:
     """What every so many-th task took, from the first one on."""
+    found: list[float] = []
     skipped = 0
     for first, last, seconds in done:
         picked = range(first + skipped, last, step)
-        yield from [seconds] * len(picked)
+        found += [seconds] * len(picked)
         skipped = first + skipped + len(picked) * step - last
+    return found

@@ -31,6 +31,11 @@ class Ranges:
         """Puts the indexes in; those that are in already stay in."""
         if first >= last:
             return
+        if not self._lasts or self._lasts[-1] < first:
+            self._firsts.append(first)
+            self._lasts.append(last)
+            self._size += last - first
+            return
         low = bisect_left(self._lasts, first)
         high = bisect_right(self._firsts, last)
         if low < high:
@@ -56,16 +61,21 @@ class Ranges:
 
     def take(self, count: int) -> Range:
         """Takes out the lowest indexes, at most `count` and without a gap."""
-        first = self._firsts[0]
-        last = min(first + count, self._lasts[0])
-        self.remove(first, last)
+        first, last = self._firsts[0], self._lasts[0]
+        if first + count < last:
+            last = self._firsts[0] = first + count
+        else:
+            del self._firsts[0], self._lasts[0]
+        self._size -= last - first
         return first, last
 
     def _replace(self, low: int, high: int, new: list[Range]) -> None:
-        before = sum(self._lasts[low:high]) - sum(self._firsts[low:high])
+        for place in range(low, high):
+            self._size -= self._lasts[place] - self._firsts[place]
+        for first, last in new:
+            self._size += last - first
         self._firsts[low:high] = [first for first, _ in new]
         self._lasts[low:high] = [last for _, last in new]
-        self._size += sum(last - first for first, last in new) - before
 
 
 def numbers(ranges: Iterable[Sequence[int]]) -> set[int]:
