@@ -46,7 +46,7 @@ from pypool.rundir import messages, names, records
 from pypool.rundir.mailbox import FileWriter, TakenOver
 from pypool.rundir.records import Record
 from pypool.rundir.run import unusable
-from pypool.rundir.waiting import wait_for
+from pypool.rundir.waiting import wait_for, wake_in_time
 
 log = logging.getLogger("pypool")
 
@@ -280,6 +280,8 @@ class Dispatcher:
             return  # `begin` was interrupted and has undone it
         self._undoing.pop_all()
         self._run.patience = Patience(lambda: self._stop in AT_ONCE or self.over)
+        if not self._backend.local:
+            wake_in_time()
         error: BaseException | None = None
         try:
             if self._resumed is not None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 READ_LIMIT = 8 << 20
 WRITE_LIMIT = 128 << 10
 PIECE = 64 << 10
-"""A pipe is read in pieces of so many bytes: for a larger one memory is mapped each time."""
+"""Read at once, without a look at how much there is: for more memory is mapped each time."""
 
 
 class TakenOver(Exception):
@@ -201,9 +201,10 @@ class FileReader:
     def _try_to_read(self) -> bytes:
         fd = self._open(self.name, os.O_RDONLY)
         try:
+            data = os.pread(fd, PIECE, self.offset)  # as a rule that is all
+            if len(data) < PIECE:
+                return data
             size = os.fstat(fd).st_size
-            if size <= self.offset:
-                return b""
             return os.pread(fd, min(size - self.offset, READ_LIMIT), self.offset)
         finally:
             os.close(fd)

@@ -1,7 +1,48 @@
-"""Waiting on descriptors for less than a millisecond, which `poll` in Python cannot."""
+"""Waiting for less than a millisecond: `poll` in Python cannot, nor does Linux like to.
 
+A sleep may last longer there than it was asked for, by the timer slack of its thread, so that
+several end at once: 50 microseconds as a rule (see PR_SET_TIMERSLACK in prctl(2)). Whoever looks
+into a file every 50 or 100 microseconds, for somebody waits for what comes, does without.
+"""
+
+import os
 import select
+from _thread import get_native_id
 from collections.abc import Sequence
+
+USUAL_SLACK = 50_000
+"""Nanoseconds: what Linux begins with."""
+
+_slack_before = 0
+
+
+def wake_in_time() -> None:
+    """Sleeps of this thread end when they should, on Linux; its forks and threads inherit it."""
+    global _slack_before
+    _slack_before = _replace_slack(1)
+
+
+def wake_as_usual() -> None:
+    """In a fork, undoes that: what sleeps there is not ours."""
+    if _slack_before:  # who has started us may do the same
+        _replace_slack(max(_slack_before, USUAL_SLACK))
+
+
+def _replace_slack(nanoseconds: int) -> int:
+    """That of this thread; gives what it was, 0 if it cannot be changed."""
+    try:
+        with open(f"/proc/{get_native_id()}/timerslack_ns", "r+b", buffering=0) as file:
+            before = int(file.read())
+            file.write(b"%d" % nanoseconds)
+            return before
+    except (OSError, ValueError):
+        return 0
+
+
+def give_way() -> None:
+    """Lets others run on this core, if there are some."""
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
 
 
 def wait_for(reading: Sequence[int], writing: Sequence[int], seconds: float) -> list[int]:

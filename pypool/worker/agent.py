@@ -15,7 +15,7 @@ from collections import deque
 
 from pypool.rundir import records
 from pypool.rundir.messages import DEFAULT_LINGER, Share, beat_seconds, unpack
-from pypool.rundir.waiting import wait_for
+from pypool.rundir.waiting import give_way, wait_for, wake_in_time
 from pypool.worker import memory
 from pypool.worker.ahead import Ahead, adopt_authkey
 from pypool.worker.arrival import REFUSED
@@ -98,6 +98,8 @@ class Agent:
         if self._mail.pipes is not None:
             for record in self._mail.read(time.monotonic(), enough_to_do=False):
                 self._take(record)
+        else:
+            wake_in_time()
         if self._mail.stopped:
             self._reason = "stop"
         else:
@@ -414,11 +416,18 @@ class Agent:
     def _rest(
         self, reading: list[int], until: float, enough: bool
     ) -> tuple[list[Record], Collection[int]]:
-        """Nothing but the inbox is looked at, as often as ever: that is cheap."""
+        """Nothing but the inbox is looked at, as often as ever: that is cheap.
+
+        A signal that comes while there is no sleep is seen a moment later.
+        """
         looking = self._mail.looking
         while (now := time.monotonic()) < until:
             if came := self._mail.read(now, enough):
                 return came, ()
+            if looking.is_keen(now):
+                looking.due = now
+                give_way()
+                continue
             if ready := wait_for(reading, (), min(until, looking.due) - now):
                 return [], ready
         return [], ()

@@ -16,6 +16,10 @@ FEW = 64
 """Up to so many agents are no load for a file server."""
 
 SHORTEST_SLEEP = 0.0001
+KEEN_SECONDS = 0.001
+"""So long after activity an agent without work does not sleep at all: a caller may wait for it, and
+the core, which has nothing else to do, takes its time to wake up."""
+
 IDLE_AFTER = 60.0
 IDLE_SLEEP = 0.2
 MANY_BYTES = 1 << 20
@@ -102,6 +106,10 @@ class Looking:
             return max(IDLE_SLEEP, self.longest)
         part = silence / 10 if self._few else silence * self._caution
         return min(max(part, self._shortest), self.longest)
+
+    def is_keen(self, now: float) -> bool:
+        """Whether one of few, if it has no work, looks again at once."""
+        return self._few and now - self.active < KEEN_SECONDS
 
     def finished(self, now: float, count_free: Callable[[], tuple[int, int]]) -> None:
         """A task is over; `count_free` says how many slots have nothing to do, and of how many.

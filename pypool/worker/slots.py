@@ -29,6 +29,7 @@ from pypool.rundir.messages import (
     pack_entry,
 )
 from pypool.rundir.run import RunDirectory
+from pypool.rundir.waiting import wake_as_usual
 from pypool.worker import permits
 from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
@@ -263,6 +264,7 @@ class Slot:
                 slot.close()
             for fd in fds:
                 os.close(fd)
+            wake_as_usual()
             become_worker(info["main_file"], info["argv"], lambda: die_with(agent))
             leave_to_agent(info["scheduler"])
             os.environ.update(own_devices(self.number, info, self._element))

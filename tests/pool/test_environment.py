@@ -1,4 +1,7 @@
-"""Variables of tasks: the driver's, those that were given, and how many threads libraries start."""
+"""What tasks find: the driver's variables, those that were given, how many threads libraries start.
+
+And timers as usual, though pypool's own are exact.
+"""
 
 import hashlib
 import os
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pypool import Pool
 from pypool.engine.variables import THREADS
 
 from . import tasks
@@ -211,3 +215,13 @@ def test_a_working_directory_that_is_gone(driver: Driver) -> None:
     assert errors == (
         f"the working directory of this program is gone: tasks are run in {output.strip()}\n"
     )
+
+
+# ---- timers
+
+
+@pytest.mark.skipif(not Path("/proc/self/timerslack_ns").exists(), reason="Linux has that alone")
+def test_tasks_sleep_as_usual(pool: Pool) -> None:
+    """Linux lets several sleeps end together; the agent, which waits for short, does without."""
+    [slack] = pool.map(tasks.first_line, ["/proc/self/timerslack_ns"])
+    assert int(slack) == 50_000

@@ -299,6 +299,7 @@ def test_former_life_writes_in_spite_of_all(tmp_path: Path) -> None:
 def small_reads() -> Iterator[int]:
     """Reads and writes with limits that a test can go beyond."""
     with (
+        mock.patch.object(mailbox, "PIECE", 512),
         mock.patch.object(mailbox, "READ_LIMIT", 2048),
         mock.patch.object(mailbox, "WRITE_LIMIT", 256),
     ):

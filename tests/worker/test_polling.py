@@ -6,6 +6,7 @@ from pypool.worker.polling import (
     FEW,
     IDLE_AFTER,
     IDLE_SLEEP,
+    KEEN_SECONDS,
     MANY_BYTES,
     SHORTEST_SLEEP,
     Looking,
@@ -29,6 +30,14 @@ def test_a_few_look_at_once() -> None:
     looking = Looking(FEW, 0.0)
     assert looking.sleep(0.0, enough=False) == SHORTEST_SLEEP
     assert looking.sleep(0.5, enough=False) == pytest.approx(0.05)
+
+
+def test_one_of_few_without_work_does_not_sleep_at_first() -> None:
+    """The next share may come as soon as the last one has been told of; many spare the server."""
+    few, many = Looking(FEW, 5.0), Looking(FEW + 1, 5.0)
+    assert few.is_keen(5.0 + KEEN_SECONDS / 2)
+    assert not few.is_keen(5.0 + KEEN_SECONDS)
+    assert not many.is_keen(5.0)
 
 
 @pytest.mark.parametrize("pause", [0.1, 1.0, 10.0])
