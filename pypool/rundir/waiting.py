@@ -7,11 +7,15 @@ into a file every 50 or 100 microseconds, for somebody waits for what comes, doe
 
 import os
 import select
+import time
 from _thread import get_native_id
 from collections.abc import Sequence
 
 USUAL_SLACK = 50_000
 """Nanoseconds: what Linux begins with."""
+
+OTHERS_SECONDS = 0.00005
+"""Who gives way, and goes on so much later, was not alone."""
 
 _slack_before = 0
 
@@ -39,10 +43,13 @@ def _replace_slack(nanoseconds: int) -> int:
         return 0
 
 
-def give_way() -> None:
-    """Lets others run on this core, if there are some."""
-    if hasattr(os, "sched_yield"):
-        os.sched_yield()
+def give_way() -> bool:
+    """Lets others run on this core; whether there were some, as far as that is known."""
+    if not hasattr(os, "sched_yield"):
+        return True
+    began = time.monotonic()
+    os.sched_yield()
+    return time.monotonic() - began > OTHERS_SECONDS
 
 
 def wait_for(reading: Sequence[int], writing: Sequence[int], seconds: float) -> list[int]:

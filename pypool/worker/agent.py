@@ -426,7 +426,8 @@ class Agent:
                 return came, ()
             if looking.is_keen(now):
                 looking.due = now
-                give_way()
+                if give_way():
+                    looking.disturbed = now
                 continue
             if ready := wait_for(reading, (), min(until, looking.due) - now):
                 return [], ready

@@ -18,7 +18,7 @@ FEW = 64
 SHORTEST_SLEEP = 0.0001
 KEEN_SECONDS = 0.001
 """So long after activity an agent without work does not sleep at all: a caller may wait for it, and
-the core, which has nothing else to do, takes its time to wake up."""
+the core, if it has nothing else to do, takes its time to wake up."""
 
 IDLE_AFTER = 60.0
 IDLE_SLEEP = 0.2
@@ -78,14 +78,17 @@ class Looking:
         The longest sleep while something may come.
     took : float
         Seconds of the last look.
+    disturbed : float
+        When somebody else last wanted the core.
     """
 
-    __slots__ = ("_caution", "_few", "_shortest", "active", "due", "longest", "took")
+    __slots__ = ("_caution", "_few", "_shortest", "active", "disturbed", "due", "longest", "took")
 
     def __init__(self, agents: int, now: float) -> None:
         self.active = self.due = now
         self.longest = longest_sleep(agents)
         self.took = 0.0
+        self.disturbed = float("-inf")
         self._few = agents <= FEW
         self._caution = caution(agents)
         self._shortest = shortest_sleep(agents)
@@ -108,8 +111,8 @@ class Looking:
         return min(max(part, self._shortest), self.longest)
 
     def is_keen(self, now: float) -> bool:
-        """Whether one of few, if it has no work, looks again at once."""
-        return self._few and now - self.active < KEEN_SECONDS
+        """Whether one of few, if it has no work, looks again at once, as long as that is no harm."""
+        return self._few and self.disturbed < self.active > now - KEEN_SECONDS
 
     def finished(self, now: float, count_free: Callable[[], tuple[int, int]]) -> None:
         """A task is over; `count_free` says how many slots have nothing to do, and of how many.
