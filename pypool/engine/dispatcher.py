@@ -59,8 +59,8 @@ GAP = 2.0
 COMPLETE_ROUND_SECONDS = 0.1
 """So long what is in no hurry may wait for what is."""
 
-MOMENT = 0.001
-"""If nobody has said anything, so long there is nothing to decide after tasks were dealt."""
+MOMENT = 0.002
+"""As long as nobody says anything, so much later there is something to decide again."""
 
 ZOMBIE_SECONDS = 600.0
 """So long the mailbox of an ended element is read on: it may have ended in name only."""
@@ -320,8 +320,8 @@ class Dispatcher:
         waited = bool(self._calls)
         heard = self._listen(now)
         if can_wait and waited:
-            is_new = not heard and now - self._dealt_at < MOMENT
-            if is_new or not self._calls:
+            decided_at = max(self._dealt_at, self._complete_round_at)
+            if not self._calls or (not heard and now - decided_at < MOMENT):
                 self._sleep(now)  # or a caller would wait for this thread to let go of Python
                 return
         self._complete_round_at = now

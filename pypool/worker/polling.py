@@ -111,7 +111,7 @@ class Looking:
         return min(max(part, self._shortest), self.longest)
 
     def is_keen(self, now: float) -> bool:
-        """Whether one of few, if it has no work, looks again at once, as long as that is no harm."""
+        """Whether one of few that has no work looks again at once: its core has no other use."""
         return self._few and self.disturbed < self.active > now - KEEN_SECONDS
 
     def finished(self, now: float, count_free: Callable[[], tuple[int, int]]) -> None:
