@@ -1,8 +1,4 @@
-"""Columns: items of one kind, packed one behind the other.
-
-To pickle a number and load it again costs more than most arithmetic with it; a column is copied as
-a whole. What kinds there are is said in `kinds`.
-"""
+"""Columns: items of one kind, packed one behind the other. What kinds there are: see `kinds`."""
 
 from __future__ import annotations
 

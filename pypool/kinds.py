@@ -81,7 +81,7 @@ class Kind:
 
     def belongs(self, value: Any) -> bool:
         """Whether a value is of it, but for its size."""
-        return type(value) is self._type
+        return type(value) is self.type
 
     def are_all(self, values: Collection[Any]) -> bool:
         """Whether that is true of all of them, which are of one type."""
@@ -126,9 +126,6 @@ class Scalars(Kind):
 
             self._type = getattr(numpy, self.name)
         return self._type
-
-    def belongs(self, value: Any) -> bool:
-        return type(value) is self.type
 
     def load(self, data: bytes, count: int) -> list[Any]:
         import numpy

@@ -8,7 +8,7 @@ the same, tasks are shorter now than they were, and naps, too, until they have p
 
 from __future__ import annotations
 
-LONGEST = 0.002
+LONGEST = 0.006
 SHORTEST = 0.0005
 """Less does not pay."""
 

@@ -5,8 +5,9 @@
     | since when, by the monotonic clock (8) | the end of what may be begun (4)
     | ... | what was laid by, from byte 64 on
 
-The worker writes, the agent reads. The number of the data part stays when a worker dies: the next
-one in the slot goes on from there.
+The worker writes, the agent reads. A series of short tasks is not announced one by one: the task at
+work is the one behind those whose values were laid by. The number of the data part stays when a
+worker dies: the next one in the slot goes on from there.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     """Calls with one item after the other and lays by what comes of it. Gives how many went well;
     and what came of the next one, if that did not."""
 
-TOGETHER_SECONDS = 0.004
+TOGETHER_SECONDS = 0.008
 """After so many seconds what was laid by is sent."""
 
 UNWATCHED_SECONDS = 100e-6

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from pypool.worker.objects import ObjectFile
 
-AHEAD_SECONDS = 0.008
+AHEAD_SECONDS = 0.016
 """How much work a slot is given in advance. What its worker has not begun can be taken back."""
 
 LONG_SECONDS = 0.002
@@ -55,7 +55,7 @@ MOVED_SECONDS = 0.001
 """So much work behind a task is worth moving to a slot that has none."""
 
 AHEAD_MESSAGES = 14
-MESSAGE_SECONDS = 0.005
+MESSAGE_SECONDS = 0.008
 """How much work of short tasks is passed on at once; others are passed on one by one."""
 WAKING_SECONDS = 100e-6
 LEAST_SECONDS = 2e-6

@@ -2,8 +2,8 @@
 
 It reads shares from a pipe of packets, the tasks' items from the batch file, calls the function
 and writes outcomes to a pipe, waiting for no answer: each at once, those of short tasks some at a
-time. The index at work stands in a page shared with the agent, so that a death has a name. It is
-forked from the agent and imports what the tasks need, nothing else.
+time. Which task is at work can be seen in a page shared with the agent, so that a death has a name.
+It is forked from the agent and imports what the tasks need, nothing else.
 """
 
 from __future__ import annotations
