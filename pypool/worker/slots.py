@@ -206,6 +206,8 @@ class Slot:
         Workers in a row that could not be initialized.
     given_back : list of Piece
         What the worker has not begun of a message that it could not read to its end.
+    was_full : bool
+        So much had come when it was read last that the worker may have waited for room.
     """
 
     def __init__(self, number: int, run: RunDirectory, element: str, prints_to_file: bool) -> None:
@@ -221,6 +223,8 @@ class Slot:
         self.raised = b""
         self.was_ready = False
         self.failures = 0
+        self.was_full = False
+        self._room = 0
         self.given_back: list[Piece] = []
         self._by_chunks = run.info["chunks_per_worker"] is not None
         self._page = Page()
@@ -301,7 +305,7 @@ class Slot:
             self.outcomes, writing = os.pipe()
             ends.append(writing)
             os.set_blocking(self.outcomes, False)
-            enlarge(writing)
+            self._room = enlarge(writing)
             self.pid = os.fork()
         except OSError:
             for fd in ends:
@@ -408,7 +412,9 @@ class Slot:
                 pieces.append(os.read(self.outcomes, PIECE))
                 if len(pieces[-1]) < PIECE:
                     break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.was_full = 2 * len(data) > self._room
+        return data
 
     def _outcome(
         self, index: int, count: int, outcome: int, seconds: float, entry: bytes
@@ -449,9 +455,16 @@ class Slot:
         """The worker keeps values that it has not sent."""
         if not self.pid or not self.outstanding:
             return False
-        batch, first, count = self._page.laid_by.place
+        return self._is_next(*self._page.laid_by.place)
+
+    def _is_next(self, batch: int, first: int, count: int) -> bool:
+        """Whether the first task of which nothing is known is among these.
+
+        What the worker has sent stays where it was laid by until it lays by again, and its next
+        piece may lie before that. And it may have begun anew just now: what it has sent before may
+        still be on its way.
+        """
         piece = self.outstanding[0]
-        # what it has sent stays there until it lays by again; its next piece may lie before that
         return piece.held.share.batch == batch and first <= piece.first < first + count
 
     def laid_by_in(self) -> float:
@@ -480,8 +493,8 @@ class Slot:
         found = self._page.laid_by.taken()
         if found is None:
             return None
-        _, first, count, body = found
-        if first + count > end:
+        batch, first, count, body = found
+        if first + count > end or not self._is_next(batch, first, count):
             return None
         seconds = self.outstanding[0].held.seconds
         entry = pack_entry(
@@ -645,13 +658,19 @@ def packets_held(fd: int) -> int:
         return 0
 
 
-def enlarge(fd: int) -> None:
-    """A pipe as large as an ordinary user may have, so that a worker seldom waits for the agent."""
+def enlarge(fd: int) -> int:
+    """A pipe as large as an ordinary user may have, so that a worker seldom waits for the agent.
+
+    Gives how many bytes it holds.
+    """
     import fcntl
 
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with suppress(OSError):  # the user's pipes may have used up their allowance
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):
+        return PIECE
+    try:
+        return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except OSError:  # the user's pipes may have used up their allowance
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
 
 
 def death_signal() -> Callable[[], None]:
