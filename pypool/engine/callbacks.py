@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pypool.results import pieces
+from pypool.rundir.waiting import wake_as_usual
 
 Job = tuple[Callable[[Any], object] | None, Any, Callable[[], object] | None]
 
@@ -69,6 +70,7 @@ class Callbacks:
             self._begin()
 
     def _live(self) -> None:
+        wake_as_usual()
         while (job := self._jobs.get()) is not None:
             callback, value, then = job
             try:

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +61,8 @@ COMPLETE_ROUND_SECONDS = 0.1
 """So long what is in no hurry may wait for what is."""
 
 MOMENT = 0.002
-"""As long as nobody says anything, so much later there is something to decide again."""
+"""As long as nobody says anything, so much later there is something to decide again, if there are
+elements: that some are to be asked for is decided at once."""
 
 ZOMBIE_SECONDS = 600.0
 """So long the mailbox of an ended element is read on: it may have ended in name only."""
@@ -319,11 +321,10 @@ class Dispatcher:
             return
         waited = bool(self._calls)
         heard = self._listen(now)
-        if can_wait and waited:
-            decided_at = max(self._dealt_at, self._complete_round_at)
-            if not self._calls or (not heard and now - decided_at < MOMENT):
-                self._sleep(now)  # or a caller would wait for this thread to let go of Python
-                return
+        if can_wait and waited and now < (until := self._decides_at(heard)):
+            self._post.write(now)
+            self._sleep(now, until)  # or a caller would wait for this thread to let go of Python
+            return
         self._complete_round_at = now
         self._take_news(now)
         self._watch_disk(now)
@@ -337,6 +338,16 @@ class Dispatcher:
         self._progress.tell_if_due(self._deal, now)
         self._journal.flush_if_due(now)
         self._sleep(now)
+
+    def _decides_at(self, heard: bool) -> float:
+        """Until when nothing need be decided, as far as agents and callers are concerned."""
+        if self._coming:
+            return 0.0
+        if not self._calls:
+            return inf
+        if heard or not self._deal.agents:
+            return 0.0
+        return max(self._dealt_at, self._complete_round_at) + MOMENT
 
     def _do(self, actions: list[deal.Action]) -> None:
         now = time.monotonic()  # to write a batch, or to decide, takes its time
@@ -354,7 +365,7 @@ class Dispatcher:
         heard = False
         for link, new in self._post.due(now):
             self._take_in(link, new, now)
-            heard = heard or bool(new)
+            heard = heard or bool(new) or (link.fd is not None and link.ended)
         return heard
 
     @property
@@ -362,12 +373,12 @@ class Dispatcher:
         """It takes its time to read or write the files of many agents."""
         return GAP if len(self._post) <= FEW else max(GAP, self._deal.policy.lease / 4)
 
-    def _sleep(self, now: float) -> None:
-        """Until something comes through a pipe, or a mailbox is due."""
+    def _sleep(self, now: float, until: float = inf) -> None:
+        """Until something comes through a pipe, a mailbox is due, or it is that time."""
         if self._requests or self._is_over():
             return
         longest = COMMAND_SLEEP if self._elements.waits_for_command else LONGEST_SLEEP
-        due = min(now + longest, self._post.next_at)
+        due = min(now + longest, self._post.next_at, until)
         reading, writing = [self._wake.fileno()], []
         for pipe in self._post.pipes():
             reading.append(pipe.fd)

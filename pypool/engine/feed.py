@@ -19,6 +19,7 @@ from pypool.engine.dispatcher import Dispatcher
 from pypool.items import ItemPickler
 from pypool.packing import HEAVY, Packed
 from pypool.results import Stream
+from pypool.rundir.waiting import wake_as_usual
 
 if TYPE_CHECKING:
     from pypool.sharing import Common, Sharing
@@ -73,6 +74,7 @@ class Feed:
         self._send([])
 
     def _live(self) -> None:
+        wake_as_usual()
         self._pickler = ItemPickler(copies=True)
         self._sharing = self._pickler.sharing()
         error = self._feed()

@@ -1,8 +1,8 @@
 """Mailboxes: records over a file that only grows, or over a pipe.
 
 A mailbox has one writer and one reader. On disk a writer opens, writes at its own offset and
-closes, for close is what publishes on network file systems; a reader opens, looks at the size,
-reads and closes, for files kept open were seen to lag by seconds. Nobody else is asked, locked
+closes, for close is what publishes on network file systems; a reader opens, reads what
+is new and closes, for files kept open were seen to lag by seconds. Nobody else is asked, locked
 or listed. A writer that finds its file longer or shorter than it left it has been taken over by
 a later life, and stops.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 READ_LIMIT = 8 << 20
 WRITE_LIMIT = 128 << 10
 PIECE = 64 << 10
-"""Read at once, without a look at how much there is: for more memory is mapped each time."""
+"""Read without a look at how much there is. For more, memory would be mapped each time."""
 
 
 class TakenOver(Exception):
@@ -204,8 +204,7 @@ class FileReader:
             data = os.pread(fd, PIECE, self.offset)  # as a rule that is all
             if len(data) < PIECE:
                 return data
-            size = os.fstat(fd).st_size
-            return os.pread(fd, min(size - self.offset, READ_LIMIT), self.offset)
+            return data + os.pread(fd, READ_LIMIT - PIECE, self.offset + PIECE)
         finally:
             os.close(fd)
 

@@ -5,10 +5,10 @@ several end at once: 50 microseconds as a rule (see PR_SET_TIMERSLACK in prctl(2
 into a file every 50 or 100 microseconds, for somebody waits for what comes, does without.
 """
 
+import _thread
 import os
 import select
 import time
-from _thread import get_native_id
 from collections.abc import Sequence
 
 USUAL_SLACK = 50_000
@@ -21,25 +21,31 @@ _slack_before = 0
 
 
 def wake_in_time() -> None:
-    """Sleeps of this thread end when they should, on Linux; its forks and threads inherit it."""
+    """Sleeps of this thread end when they should, on Linux.
+
+    Its forks and the threads that it starts inherit that: where they run what is not ours, they
+    `wake_as_usual`.
+    """
     global _slack_before
     _slack_before = _replace_slack(1)
 
 
 def wake_as_usual() -> None:
-    """In a fork, undoes that: what sleeps there is not ours."""
-    if _slack_before:  # who has started us may do the same
+    """This thread sleeps as the one that woke in time did before, in this process or its parent."""
+    if _slack_before:  # who has started that one may wake in time, too
         _replace_slack(max(_slack_before, USUAL_SLACK))
 
 
 def _replace_slack(nanoseconds: int) -> int:
     """That of this thread; gives what it was, 0 if it cannot be changed."""
     try:
-        with open(f"/proc/{get_native_id()}/timerslack_ns", "r+b", buffering=0) as file:
+        thread = _thread.get_native_id()
+        os.stat(f"/proc/self/task/{thread}")  # else these are the numbers of another namespace
+        with open(f"/proc/{thread}/timerslack_ns", "r+b", buffering=0) as file:
             before = int(file.read())
             file.write(b"%d" % nanoseconds)
             return before
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):
         return 0
 
 

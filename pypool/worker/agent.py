@@ -120,7 +120,7 @@ class Agent:
                 came, ready = self._wait(now)
                 self._collect(ready)
                 self._tell(time.monotonic())  # a caller may wait for it: before the next look
-                self._naps.learn(ran_dry=ready is None and bool(self._todo) and self._some_idle())
+                self._naps.learn(waited=ready is None and self._some_waited())
         return self._leave()
 
     @property
@@ -326,6 +326,12 @@ class Agent:
     def _some_idle(self) -> bool:
         return any(slot.pid and slot.ready and not slot.outstanding for slot in self._slots)
 
+    def _some_waited(self) -> bool:
+        """A worker had nothing to do, though there was more, or no room for what it had to say."""
+        if self._todo and self._some_idle():
+            return True
+        return any(slot.was_full for slot in self._slots if slot.pid)
+
     def _feed_one(self, slot: Slot, takers: int) -> bool:
         """A fair part of what is there, if so many slots are to get one, this one first."""
         piece = self._todo[0]
@@ -416,9 +422,9 @@ class Agent:
     def _rest(
         self, reading: list[int], until: float, enough: bool
     ) -> tuple[list[Record], Collection[int]]:
-        """Nothing but the inbox is looked at, as often as ever: that is cheap.
+        """Nothing but the inbox is looked at, at least as often as else: that is cheap.
 
-        A signal that comes while there is no sleep is seen a moment later.
+        As long as there is no sleep between two looks, signals and workers wait for that moment.
         """
         looking = self._mail.looking
         while (now := time.monotonic()) < until:

@@ -1,7 +1,7 @@
 """When an agent looks at its inbox, and when it writes down what it has done.
 
 No clock is read and no file is opened here: the simulation of thousands of agents plays by the
-very same rules. Up to `FEW` agents look often, for callers wait for the end of each short share.
+same rules. Up to `FEW` agents look often, for callers wait for the end of each short share.
 More of them share what a file server bears: none looks for work while all its slots are busy,
 oftener than it has to look for a request; who has nothing to do looks soon, then ever later.
 """
@@ -17,8 +17,11 @@ FEW = 64
 
 SHORTEST_SLEEP = 0.0001
 KEEN_SECONDS = 0.001
-"""So long after activity an agent without work does not sleep at all: a caller may wait for it, and
-the core, if it has nothing else to do, takes its time to wake up."""
+"""So long after activity one of few that has no work looks again and again, without a sleep: a
+caller may wait for it, and a core that sleeps takes its time to wake up."""
+
+QUICK_LOOK = 0.0002
+"""Where a look takes longer, as through a network, it gains nothing by that."""
 
 IDLE_AFTER = 60.0
 IDLE_SLEEP = 0.2
@@ -111,8 +114,10 @@ class Looking:
         return min(max(part, self._shortest), self.longest)
 
     def is_keen(self, now: float) -> bool:
-        """Whether one of few that has no work looks again at once: its core has no other use."""
-        return self._few and self.disturbed < self.active > now - KEEN_SECONDS
+        """Whether one that has no work looks again at once, as long as nobody wants its core."""
+        if not self._few or self.took > QUICK_LOOK:
+            return False
+        return self.disturbed < self.active > now - KEEN_SECONDS
 
     def finished(self, now: float, count_free: Callable[[], tuple[int, int]]) -> None:
         """A task is over; `count_free` says how many slots have nothing to do, and of how many.

@@ -30,6 +30,9 @@ SETTLES = 20.0
 """Seconds in which who is told to end has ended; and in which a daemon, after its return, ends
 elements that it has given up or forgotten."""
 
+WORD_OF_SCHEDULER = 120.0
+"""Seconds after which a scheduler that was stopped or killed itself has done what it was told."""
+
 ROUND = 0.05
 
 PROGRAM = """
@@ -135,8 +138,10 @@ class Storm:
             if self._is_done():
                 break
             time.sleep(ROUND)
-        while self._undo:
-            self._undo.pop(0)[1]()
+        for _ in range(2):  # who comes back may be followed by a look whom that has hit
+            undone, self._undo = self._undo, []
+            for _, undo in undone:
+                undo()
         if self._driver is not None:
             self._driver.wait(60)
         return time.monotonic() - began
@@ -316,13 +321,16 @@ class Storm:
     def _last_tasks_of(self, agents: set[int]) -> set[int]:
         """Those of their workers, once these are gone: they go on until a signal reaches them."""
         now = time.monotonic()
-        here = {record.worker for record in self._records() if lives(record.worker)}
+        here = {worker for worker in {record.worker for record in self._records()} if lives(worker)}
         hit: set[int] = set()
 
         def count_the_hit() -> None:
             mine = [record for record in self._records() if record.agent in agents]
-            workers = here | {record.worker for record in mine if record.at > now}
+            workers = {record.worker for record in mine if record.at > now or record.worker in here}
             hit.update(last_tasks(mine, workers))
+            later = time.monotonic() + SETTLES
+            if any(map(lives, workers)) and later < now + WORD_OF_SCHEDULER:
+                self._undo.append((later, count_the_hit))
 
         self._undo.append((now + SETTLES, count_the_hit))
         return hit

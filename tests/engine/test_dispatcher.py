@@ -1,4 +1,4 @@
-"""The dispatcher's beginning: whatever comes in between, nothing of it stays behind."""
+"""The dispatcher's beginning: nobody waits in vain; if it is interrupted, nothing stays behind."""
 
 import itertools
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pypool import engine
+from pypool import engine, local
 from pypool.engine import endings
 from pypool.engine.backend import ClusterBackend, WorkerRules
 from pypool.engine.dispatcher import Dispatcher
@@ -123,3 +123,11 @@ def test_one_that_has_failed_is_waited_for(backend: ClusterBackend) -> None:
 
 def fail(now: float) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_the_first_call_asks_for_elements_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dealt, as others are, before anything is decided; but there is nobody yet."""
+    monkeypatch.setattr("pypool.engine.dispatcher.LONGEST_SLEEP", 60.0)
+    for _ in range(4):
+        with local.Pool(1) as pool:
+            assert pool.apply_async(abs, (-1,)).get(30) == 1

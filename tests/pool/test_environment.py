@@ -224,4 +224,4 @@ def test_a_working_directory_that_is_gone(driver: Driver) -> None:
 def test_tasks_sleep_as_usual(pool: Pool) -> None:
     """Linux lets several sleeps end together; the agent, which waits for short, does without."""
     [slack] = pool.map(tasks.first_line, ["/proc/self/timerslack_ns"])
-    assert int(slack) == 50_000
+    assert int(slack) >= 50_000

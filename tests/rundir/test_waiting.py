@@ -37,18 +37,28 @@ def test_who_wakes_in_time_has_forks_that_wake_as_usual() -> None:
 
 
 def test_it_is_for_one_thread() -> None:
-    """The program's own threads sleep as they did."""
+    """The program's own threads sleep as they did, and what it starts if it says so."""
     SLACK.write_text("70000")
     found: list[str] = []
 
+    def slack() -> str:
+        return Path(f"/proc/{threading.get_native_id()}/timerslack_ns").read_text().strip()
+
     def run() -> None:
         waiting.wake_in_time()
-        found.append(Path(f"/proc/{threading.get_native_id()}/timerslack_ns").read_text().strip())
+        found.append(slack())
+        other = threading.Thread(target=run_what_is_not_ours)
+        other.start()
+        other.join()
+
+    def run_what_is_not_ours() -> None:
+        waiting.wake_as_usual()
+        found.append(slack())
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert found == ["1"]
+    assert found == ["1", "70000"]
     assert SLACK.read_text().strip() == "70000"
 
 
@@ -62,7 +72,7 @@ def test_who_was_started_by_one_that_wakes_in_time_has_usual_forks() -> None:
 
 def test_where_it_is_not_to_be_had_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system without it, or one that does not let us."""
-    monkeypatch.setattr(waiting, "get_native_id", lambda: "nobody")
+    monkeypatch.setattr("_thread.get_native_id", lambda: "nobody")
     SLACK.write_text("70000")
     waiting.wake_in_time()
     waiting.wake_as_usual()

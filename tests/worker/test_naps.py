@@ -1,5 +1,6 @@
 """Naps of the agent: as long as all workers have enough to do, shorter when that was wrong."""
 
+import fcntl
 import os
 import time
 
@@ -27,15 +28,15 @@ def test_as_long_as_there_is_enough_to_do(reserve: float, nap: float) -> None:
 def test_after_a_mistake_they_are_short_for_a_while() -> None:
     """Tasks have become shorter than was thought: workers are not to wait for the agent."""
     some = Naps()
-    some.learn(ran_dry=True)
+    some.learn(waited=True)
     assert some.next(1.0) == 0.0
     rounds = 0
     while not some.next(1.0):
-        some.learn(ran_dry=False)
+        some.learn(waited=False)
         rounds += 1
     assert rounds > 5
     for _ in range(1000):
-        some.learn(ran_dry=False)
+        some.learn(waited=False)
     assert some.next(1.0) == LONGEST
 
 
@@ -73,4 +74,20 @@ def test_in_a_nap_no_worker_is_listened_to(play_pipes: Play, slot: Slot, reserve
     assert came == []
     assert ready == (None if reserve else [slot.outcomes])
     for fd in (writing, arrival.wake, arrival.wakeup, *(arrival.mail.pipes or ())):
+        os.close(fd)
+
+
+def test_who_found_a_pipe_full_naps_for_shorter(play_pipes: Play, slot: Slot) -> None:
+    """Its worker has waited for room; a user's pipes may be small, and results large."""
+    player = play_pipes(starts=False)
+    sleepy = Agent(Arrival(player.run, ELEMENT, os.pipe()))
+    sleepy._slots = [slot]
+    slot.outcomes, writing = os.pipe()
+    os.set_blocking(slot.outcomes, False)
+    slot._room = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+    for size, filled in ((slot._room, True), (100, False)):
+        os.write(writing, bytes(size))
+        assert len(slot._read()) == size
+        assert sleepy._some_waited() == filled
+    for fd in (writing, *(sleepy._mail.pipes or ())):
         os.close(fd)

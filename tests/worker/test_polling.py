@@ -8,6 +8,7 @@ from pypool.worker.polling import (
     IDLE_SLEEP,
     KEEN_SECONDS,
     MANY_BYTES,
+    QUICK_LOOK,
     SHORTEST_SLEEP,
     Looking,
     Telling,
@@ -149,3 +150,16 @@ def test_few_tell_at_once_that_a_share_is_done() -> None:
     few, many = Telling(FEW, False, now=5.0), Telling(FEW + 1, False, now=5.0)
     assert few.is_due(5.0, dry=False, done=True, news=False, size=10)
     assert not many.is_due(5.0, dry=False, done=True, news=False, size=10)
+
+
+def test_who_looks_slowly_or_is_not_alone_sleeps_between_looks() -> None:
+    """Through a network nothing is gained; nor is a core that somebody else wants to be kept."""
+    looking = Looking(4, 5.0)
+    looking.looked(5.0, enough=False, took=2 * QUICK_LOOK)
+    assert not looking.is_keen(5.0)
+    looking.looked(5.0, enough=False, took=QUICK_LOOK / 2)
+    assert looking.is_keen(5.0)
+    looking.disturbed = 5.0
+    assert not looking.is_keen(5.0)
+    looking.active = 5.0001
+    assert looking.is_keen(5.0001)
