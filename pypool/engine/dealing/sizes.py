@@ -25,8 +25,10 @@ LONG = 8
 
 REPORT_SECONDS = 0.1
 AGENTS_PER_REPORT_SECOND = 500
+"""An agent tells what it has done at most so long after."""
+
 FED_AHEAD = 16
-"""An agent tells what it has done at most so long after, and feeds a slot so far ahead."""
+"""No more tasks of a slot are thought to have begun since."""
 
 
 def share_size(
