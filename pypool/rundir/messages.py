@@ -29,6 +29,8 @@ VOID = 3
 """From worker to agent only: the batch could not be read, nothing of this message was begun."""
 VALUES = 5
 """Values of several tasks, the entry's and those behind it; see `values`."""
+STOPPED = 6
+"""From worker to agent only: from that task on nothing of a message was begun; see `worker.bar`."""
 READY = 4
 """From worker to agent only: the initializer has returned; or the body says what it raised."""
 

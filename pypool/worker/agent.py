@@ -22,7 +22,7 @@ from pypool.worker.arrival import REFUSED
 from pypool.worker.log import say
 from pypool.worker.mail import HELD_BYTES, as_ranges
 from pypool.worker.naps import Naps
-from pypool.worker.slots import LONG_SECONDS, Held, Outcome, Piece, Slot
+from pypool.worker.slots import LONG_SECONDS, Held, Outcome, Piece, Slot, take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -318,9 +318,7 @@ class Agent:
         """What waits behind a task that takes long goes to a slot that has nothing to do."""
         if self._todo or not self._some_idle():
             return
-        for slot in self._slots:
-            if slot.is_held_up():
-                self._todo.extend(slot.take_back())
+        self._todo.extend(take_back(slot for slot in self._slots if slot.is_held_up()))
         self._feed(now)
 
     def _some_idle(self) -> bool:
@@ -351,11 +349,8 @@ class Agent:
 
     def _return_unbegun(self, asked: int, late: bool = False) -> None:
         """Gives back everything that no worker has read."""
-        pieces = list(self._todo)
+        pieces = [*self._todo, *take_back(self._slots)]
         self._todo.clear()
-        for slot in self._slots:
-            if slot.pid:
-                pieces += slot.take_back()
         self._return(pieces, asked, late=late)
 
     def _return(

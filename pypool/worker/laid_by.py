@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-MOST = 500
+MOST = 1000
 """So many pickles are laid by at a time."""
 
-DATA_BYTES = 16 << 10
+DATA_BYTES = 56 << 10
+"""An entry with so much goes through a pipe in one piece."""
+
+LARGEST_PICKLE = 16 << 10
+"""Larger ones are heavy: each goes by itself."""
 
 _BATCH, _FIRST, _ATTEMPT, _KIND, _COUNT, _SIZES = range(6)
 _DATA = NUMBER_BYTES * -(-4 * (_SIZES + MOST) // NUMBER_BYTES)
@@ -79,7 +83,7 @@ class LaidBy:
         """Lays by one more pickle; False if there is no room."""
         count = self._count
         end = self._used + len(pickled)
-        if count == MOST or end > DATA_BYTES:
+        if count == MOST or end > DATA_BYTES or len(pickled) > LARGEST_PICKLE:
             return False
         self._data[self._used : end] = pickled
         self._used = end

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from pypool import task
 from pypool.kinds import KINDS, PICKLES, kind_of, known
 from pypool.packing import OutOfBand
 from pypool.rundir.batch import APPLY, MAP, BatchReader
 from pypool.rundir.messages import ERROR, VALUE, Share
-from pypool.worker.laid_by import most_in_column
 from pypool.worker.outcome import packed_value, pickled_error
 
 TYPE_CHECKING = False
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
     LayBy = Callable[[Callable[[Any], Any], Sequence[Any]], tuple[int, "Odd | None"]]
     """Calls with one item after the other and lays by what comes of it. Gives how many went well;
-    and what came of the next one, if that did not."""
+    and what came of the next one, if that did not. Without that, fewer than all say that there is a
+    bar."""
 
 TOGETHER_SECONDS = 0.008
 """After so many seconds what was laid by is sent."""
@@ -93,25 +93,27 @@ class ShortTasks:
         self._slot = slot
         self._pid = os.getpid()
         self._forked = False
-        os.register_at_fork(after_in_child=self._is_child)
+        self._column: memoryview[Any] = memoryview(b"")
+        self._place_at_fork = 0
+        os.register_at_fork(before=self._keep_place, after_in_child=self._is_child)
         self._buffers = OutOfBand()
         self._refused: tuple[int, bytes | Packed] = VALUE, b""
         self._has_printed: Callable[[], bool] | None = None
         self._guess = ""
-        self._first = 0
-        self._done = [0]  # since the first; a child that a task forks goes on being that task
+        self._message = 0
 
     def run(
         self,
         batch: BatchReader,
         share: Share,
-        blocks: Iterator[tuple[int, int]],
+        message: int,
         items: Sequence[Any],
         function: Callable[..., Any],
         are_values: bool,
         has_printed: Callable[[], bool] | None = None,
-    ) -> None:
-        """Those of the share that are in one of the blocks of first, ..., last - 1, in order.
+    ) -> int:
+        """Those of the share, which came with the message of that number, up to a bar, if one is
+        set; gives the first that was not begun.
 
         The items of the share are values to call the function with, or pickles. With
         `has_printed`, a task after which that is so is told of by itself.
@@ -129,68 +131,63 @@ class ShortTasks:
         kind = guess = self._guess  # as a rule tasks return what those before them have returned
         before = task.begin(
             task.Series(
-                lambda: batch.index_in_call(self._first + self._done[0]),
+                lambda: batch.index_in_call(self._place),
                 share.attempt,
                 self._slot,
                 batch.seed,
             )
         )
-        page.may_begin(share.first)
-        lay_by = self._begin(share, share.first, kind)
+        self._message = message
+        index, first, last = share.first, share.first, share.last
+        lay_by = self._begin(share, index, kind)
         begun, start = time.time(), clock()
         now = start
-        behind = share.first
         try:
-            for first, last in blocks:
-                if first != behind:  # others have been taken back
-                    self._rest(begun, now - start)
-                    lay_by = self._begin(share, first, kind)
-                    begun, start = time.time(), clock()
-                    now = start
-                page.may_begin(last)
-                index, behind = first, last
-                while index < last:
-                    page.since[0] = looked = now
-                    place = index - share.first
-                    done, odd = lay_by(call, items[place : place + min(step, last - index)])
-                    self._end_child_of_task()
-                    index += done
-                    if done:
-                        guess = ""
-                    now = clock()
-                    if odd is not None:
-                        own = max(now - looked - done * share.seconds, 0.0)
-                        page.begins(share.batch, index, looked)  # until it is told of
-                        if guess:
-                            kind = guess = ""  # the first one already is of another kind
-                        self._send_laid_by(begun, now - start - own)
-                        self._begin(share, index, kind)
-                        begun, start = time.time() - own, now - own
-                        answer = None
-                        if odd.error is not None:
-                            item = items[index - share.first]
-                            answer = self._not_returned(
-                                batch, share, index, item, odd.error, are_values
-                            )
-                            self._end_child_of_task()
-                        kind, lay_by = self._begin_anew(share, index, kind, odd, answer, begun, own)
-                        odd = answer = None  # large values are the caller's
-                        index += 1
-                        if not page.laid_by.place[2]:  # it has been sent by itself
-                            begun, start = time.time(), clock()
-                            now = start
-                    if now - start > TOGETHER_SECONDS:
-                        self._rest(begun, now - start)
-                        lay_by = self._begin(share, index, kind)
+            while index < last:
+                page.since[0] = looked = now
+                block = items[index - first : index - first + step]
+                done, odd = lay_by(call, block)
+                self._end_child_of_task()
+                index += done
+                if done:
+                    guess = ""
+                now = clock()
+                if odd is not None:
+                    own = max(now - looked - done * share.seconds, 0.0)
+                    page.begins(share.batch, index, looked)  # until it is told of
+                    if guess:
+                        kind = guess = ""  # the first one already is of another kind
+                    self._send_laid_by(begun, now - start - own)
+                    self._begin(share, index, kind)
+                    begun, start = time.time() - own, now - own
+                    answer = None
+                    if odd.error is not None:
+                        item = items[index - first]
+                        answer = self._not_returned(
+                            batch, share, index, item, odd.error, are_values
+                        )
+                        self._end_child_of_task()
+                    kind, lay_by = self._begin_anew(share, index, kind, odd, answer, begun, own)
+                    odd = answer = None  # large values are the caller's
+                    index += 1
+                    if not page.laid_by.place[2]:  # it has been sent by itself
                         begun, start = time.time(), clock()
                         now = start
+                elif done < len(block):  # there is a bar
+                    break
+                if now - start > TOGETHER_SECONDS:
+                    self._rest(index, begun, now - start)
+                    lay_by = self._begin(share, index, kind)
+                    begun, start = time.time(), clock()
+                    now = start
         except BaseException:  # files cannot be read, as a rule; the tasks before it are done
             task.begin(before)
-            self._rest(begun, now - start)
+            self._rest(index, begun, now - start)
             raise
-        self._rest(begun, now - start)
+        self._rest(index, begun, now - start)
         task.begin(before)
         self._guess = kind if kind != PICKLES else ""
+        return index
 
     def _begin(self, share: Share, index: int, kind: str) -> LayBy:
         """Values of that kind are laid by from that task on; gives what does it, if it can.
@@ -199,7 +196,6 @@ class ShortTasks:
         """
         laid_by = self._page.laid_by
         laid_by.begin(share.batch, index, share.attempt, kind or PICKLES)
-        self._first, self._done[0] = index, 0
         self._page.goes_on()
         return self._laying_by(kind)
 
@@ -216,28 +212,30 @@ class ShortTasks:
         return self._add_pickled if kind == PICKLES else self._page.laid_by.adding(kind)
 
     def _plainly(self, kind: str) -> LayBy:
-        """For numbers and the like: nothing is done here that needs not be."""
+        """For numbers and the like: nothing is done here that needs not be.
+
+        A child that a task has forked finds the column released, and so comes back to `run`.
+        """
         column, counted = self._page.laid_by.column(kind)
-        kept, most = known(kind).type, most_in_column(kind)
-        done_at = self._done
+        self._column = column
+        kept, is_barred, bars = known(kind).type, self._page.bar.is_set, self._bars
         count = self._page.laid_by.place[2]
 
         def lay_by(call: Callable[[Any], Any], items: Sequence[Any]) -> tuple[int, Odd | None]:
             nonlocal count
             before = done = count
             for item in items:
-                done_at[0] = done
+                if is_barred[0] and bars():
+                    break
                 try:
                     value = call(item)
                 except BaseException as error:
                     return done - before, Odd(None, error)
-                if self._forked:
-                    self._end_child()
-                if type(value) is not kept or done == most:
+                if type(value) is not kept:
                     return done - before, Odd(value)
                 try:
                     column[done] = value
-                except ValueError:  # a large integer
+                except (ValueError, IndexError):  # a large integer; no room
                     return done - before, Odd(value)
                 counted[0] = done = done + 1
             count = done
@@ -247,14 +245,15 @@ class ShortTasks:
 
     def _watching(self, add: Callable[[Any], bool]) -> LayBy:
         """For any values; it may be looked whether tasks have printed."""
-        has_printed, done_at = self._has_printed, self._done
+        has_printed, is_barred, bars = self._has_printed, self._page.bar.is_set, self._bars
         count = self._page.laid_by.place[2]
 
         def lay_by(call: Callable[[Any], Any], items: Sequence[Any]) -> tuple[int, Odd | None]:
             nonlocal count
             before = count
             for item in items:
-                done_at[0] = count
+                if is_barred[0] and bars():
+                    break
                 value = None
                 try:
                     value = call(item)
@@ -321,14 +320,31 @@ class ShortTasks:
         self._end_child()
         self._send(begun, seconds)
 
-    def _rest(self, begun: float, seconds: float) -> None:
-        """No task is at work while what was laid by is sent."""
+    def _rest(self, index: int, begun: float, seconds: float) -> None:
+        """No task is at work while what was laid by is sent; that one comes next."""
         self._end_child()
-        self._page.rests()
+        self._page.rests_before(index)
         self._send(begun, seconds)
 
+    def _bars(self) -> bool:
+        """Whether the task that comes next is not to be begun."""
+        return self._page.bar.bars(self._message, self._place)
+
+    @property
+    def _place(self) -> int:
+        """Which task of the batch is at work; a child that it forks goes on being that task."""
+        if self._forked:
+            return self._place_at_fork
+        _, first, count = self._page.laid_by.place
+        return first + count
+
+    def _keep_place(self) -> None:
+        self._place_at_fork = self._place
+
     def _is_child(self) -> None:
+        """What it shares with us it must not write into."""
         self._forked = True
+        self._column.release()
 
     def _end_child_of_task(self) -> None:
         """Before it writes into memory that it shares with us."""

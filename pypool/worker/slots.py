@@ -1,9 +1,9 @@
 """Slots: the agent's places for workers. Each is fed ahead, watched and, after a death, refilled.
 
-A slot has three pipes. Shares go in as packets, and the agent keeps a reading end: what the worker
+A slot has two pipes. Shares go in as packets, and the agent keeps a reading end: what the worker
 has not read yet it can take back from behind a long task. What it has read, but not begun, the
-agent takes back by its permits (see `permits`), if the tasks are short. Outcomes come out as a
-stream. The agent never waits on any of them.
+agent takes back by a bar (see `bar`), if the tasks are short. Outcomes come out as a stream. The
+agent never waits on any of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from pypool.rundir import names
@@ -21,6 +21,7 @@ from pypool.rundir.mailbox import PIECE
 from pypool.rundir.messages import (
     ENTRY_SIZE,
     READY,
+    STOPPED,
     VALUES,
     VOID,
     Entry,
@@ -30,7 +31,7 @@ from pypool.rundir.messages import (
 )
 from pypool.rundir.run import RunDirectory
 from pypool.rundir.waiting import wake_as_usual
-from pypool.worker import permits
+from pypool.worker.bar import SETTLED_SECONDS, pack_message, unpack_message, unpack_stop
 from pypool.worker.ending import leave_to_agent
 from pypool.worker.gpus import own_devices
 from pypool.worker.page import Page
@@ -57,14 +58,17 @@ MOVED_SECONDS = 0.001
 AHEAD_MESSAGES = 14
 MESSAGE_SECONDS = 0.008
 """How much work of short tasks is passed on at once; others are passed on one by one."""
+MESSAGE_TASKS = 4000
+"""Items of more do not stay in the cache of a processor until they are called with."""
+
 WAKING_SECONDS = 100e-6
-LEAST_SECONDS = 2e-6
-"""What a task costs at least: the call, the pickling, the pipe."""
+LEAST_SECONDS = 0.2e-6
+"""What a task costs at least: the call, and to lay by its value."""
 
 REMEMBERED = 64
 """So many tasks of a share say how long the others take, or as many as were told of together."""
 
-NO_RESERVE = 10 * LEAST_SECONDS
+NO_RESERVE = 20e-6
 """Tasks that take no longer are done sooner than is thought: they are no reserve."""
 
 _PIPE_BYTES = 1 << 20
@@ -102,8 +106,7 @@ class Held:
             return self.share.chunk
         if not 0 < self.seconds <= SHORT:
             return 1
-        together = int(MESSAGE_SECONDS / self.seconds)
-        return min(together, permits.MOST) if self.share.chunk else together
+        return min(int(MESSAGE_SECONDS / self.seconds), MESSAGE_TASKS)
 
     @property
     def worth_waking_for(self) -> int:
@@ -124,7 +127,7 @@ class Piece:
     are_short : bool
         The worker was told that they are: it lays their values by.
     message : int
-        Number of the message that passed them on, if they need permits; else 0.
+        Number of the message that passed them on, if it can have a bar; else 0.
     """
 
     __slots__ = ("are_short", "first", "held", "last", "message")
@@ -141,18 +144,6 @@ class Piece:
         part = Piece(self.held, first, last)
         part.are_short, part.message = self.are_short, self.message
         return part
-
-    def without(self, taken: list[tuple[int, int]]) -> list[Piece]:
-        """What is left of it without these ranges, which ascend."""
-        if not taken:
-            return [self]
-        left = []
-        at = self.first
-        for first, last in [*taken, (self.last, self.last)]:
-            if at < first:
-                left.append(self.part(at, first))
-            at = last
-        return left
 
     @property
     def name(self) -> tuple[int, int, int, int]:
@@ -232,9 +223,9 @@ class Slot:
         self._seen_after = self._looked = 0.0
         self._messages = 0
         self._most_messages = AHEAD_MESSAGES
-        self._has_permits = False
+        self._unread: list[tuple[int, int, int, int]] = []
+        self._barred = self._barred_from = 0
         self._packets_in = self._packets_kept = self.outcomes = -1
-        self._permits_in = self._permits_kept = -1
 
     def start(
         self,
@@ -258,9 +249,9 @@ class Slot:
         self._page.clear()
         self.ready = info["initializer"] is None
         agent = os.getpid()
-        worker_packets, worker_permits, worker_outcomes = self._fork()
+        worker_packets, worker_outcomes = self._fork()
         if self.pid:
-            self._packets_kept, self._permits_kept = worker_packets, worker_permits
+            self._packets_kept = worker_packets
             os.close(worker_outcomes)
             return
         try:
@@ -279,7 +270,6 @@ class Slot:
                 self._element,
                 self.number,
                 worker_packets,
-                worker_permits,
                 worker_outcomes,
                 self._page,
                 self._prints_to_file,
@@ -291,7 +281,7 @@ class Slot:
         finally:
             os._exit(1)
 
-    def _fork(self) -> tuple[int, int, int]:
+    def _fork(self) -> tuple[int, int]:
         """Two processes with pipes between them; gives the worker's ends, to both."""
         ends: list[int] = []
         try:
@@ -299,9 +289,6 @@ class Slot:
             ends.append(reading)
             room = packets_held(reading)
             self._most_messages = min(room or AHEAD_MESSAGES, AHEAD_MESSAGES)
-            self._has_permits = room > 0  # else a packet might not follow its permits
-            allowed, self._permits_in = permits.open_pipe()
-            ends.append(allowed)
             self.outcomes, writing = os.pipe()
             ends.append(writing)
             os.set_blocking(self.outcomes, False)
@@ -312,7 +299,7 @@ class Slot:
                 os.close(fd)
             self.close()
             raise
-        return reading, allowed, writing
+        return reading, writing
 
     def _redirect_output(self) -> None:
         name = names.output(self._element, self.number)
@@ -327,7 +314,7 @@ class Slot:
         if not self.pid or not self.ready or len(self.outstanding) >= self._most_messages:
             return 0
         size = held.message_size()
-        if held.share.chunk <= 1 and (self._by_chunks or not self._has_permits):
+        if held.share.chunk <= 1 and self._by_chunks:
             size = 1  # what the worker has read could not be taken back
         if not self.outstanding:
             return size
@@ -374,14 +361,10 @@ class Slot:
         share.seconds = held.seconds
         piece.are_short = 0 < share.seconds <= SHORT and last - first > 1 and not self._by_chunks
         number = 0
-        if piece.are_short and self._has_permits and share.chunk <= 1:  # else it is for one worker
+        if piece.are_short and share.chunk <= 1:  # else it is for one worker
             self._messages = number = self._messages + 1
         try:
-            if number:
-                count = last - first
-                step = 1 if share.chunk else permits.tasks_of_one(count, share.seconds)
-                permits.give(self._permits_in, number, first, last, step)
-            os.write(self._packets_in, permits.pack_message(share, number))
+            os.write(self._packets_in, pack_message(share, number))
         except BlockingIOError:
             return False
         piece.message = number
@@ -419,8 +402,12 @@ class Slot:
     def _outcome(
         self, index: int, count: int, outcome: int, seconds: float, entry: bytes
     ) -> Outcome | None:
+        if outcome == STOPPED:
+            self._has_stopped(unpack_stop(entry[ENTRY_SIZE:]), index)
+            return None
         piece = self.outstanding[0]
         if outcome == VOID:
+            self._page.bar.lift()
             self.outstanding.popleft()
             while piece.message and self.outstanding:  # the worker has given up all the message
                 if self.outstanding[0].message != piece.message:
@@ -516,13 +503,12 @@ class Slot:
             self._taken_seconds += seconds * taken.count
         return taken
 
-    def take_back(self) -> list[Piece]:
-        """Reads again what the worker has not read, and gives it back.
+    def call_back(self) -> bool:
+        """Reads again what the worker has not read, and bars it from what it has not begun.
 
-        The worker may read at the same time, so any message or permit may be missing, not only
-        the first.
+        `take_back` gives what that comes to; after SETTLED_SECONDS, if this says so. The worker may
+        read at the same time, so any message may be missing, not only the first.
         """
-        unread = []
         while True:
             try:
                 packet = os.read(self._packets_kept, 4096)
@@ -530,9 +516,35 @@ class Slot:
                 break
             if not packet:
                 break
-            share, _ = permits.unpack_message(packet)
-            unread.append((share.batch, share.first, share.last, share.attempt))
-        allowed = permits.take(self._permits_kept)
+            share, _ = unpack_message(packet)
+            self._unread.append((share.batch, share.first, share.last, share.attempt))
+        message = self._last_read()
+        if not message or self._page.bar.message == message:
+            return False
+        reached = self._page.reached(message)
+        first = min(piece.first for piece in self.outstanding if piece.message == message)
+        self._barred_from = first if reached is None else reached + 1
+        self._page.bar.lower(message, self._barred_from)
+        self._barred = message
+        return True
+
+    def _last_read(self) -> int:
+        """The number of the message that the worker has read last; 0 if it can have no bar."""
+        unread = self._unread[:]
+        for piece in reversed(self.outstanding):
+            if not unread or piece.name != unread[-1]:
+                return piece.message
+            unread.pop()
+        return 0
+
+    def take_back(self) -> list[Piece]:
+        """What was called back and is not begun by the worker."""
+        unread, self._unread = self._unread, []
+        message, self._barred = self._barred, 0
+        reached = self._page.reached(message)
+        end = self._barred_from
+        if reached is not None and reached >= end:  # it may have looked before it saw the bar
+            end = reached + 1
         taken: list[Piece] = []
         kept: list[Piece] = []
         while self.outstanding:
@@ -541,12 +553,24 @@ class Slot:
                 unread.pop()
                 taken.append(piece)
                 continue
-            ranges = allowed.get(piece.message, ())
-            ours = [each for each in ranges if piece.first <= each[0] < piece.last]
-            kept += reversed(piece.without(ours))
-            taken += [piece.part(*each) for each in reversed(ours)]
+            if message and piece.message == message and piece.last > end:
+                taken.append(piece.part(max(piece.first, end), piece.last))
+                piece.last = end
+            if piece.first < piece.last:
+                kept.append(piece)
         self.outstanding.extend(reversed(kept))
+        if message and not any(piece.message == message for piece in taken):
+            self._page.bar.lift()
         return taken[::-1]
+
+    def _has_stopped(self, message: int, index: int) -> None:
+        """The worker has met a bar before that task, and what is left there is not its own."""
+        if self._page.bar.message == message:
+            self._page.bar.lift()
+        while self.outstanding and self.outstanding[0].message == message:
+            piece = self.outstanding.popleft()
+            if index < piece.last:
+                self.given_back.append(piece.part(max(piece.first, index), piece.last))
 
     @property
     def disk_trouble(self) -> int:
@@ -618,16 +642,23 @@ class Slot:
 
     def close(self) -> None:
         self._close_packets()
-        for fd in (self.outcomes, self._permits_in, self._permits_kept):
-            if fd >= 0:
-                os.close(fd)
-        self.outcomes = self._permits_in = self._permits_kept = -1
+        if self.outcomes >= 0:
+            os.close(self.outcomes)
+        self.outcomes = -1
 
     def _close_packets(self) -> None:
         for fd in (self._packets_in, self._packets_kept):
             if fd >= 0:
                 os.close(fd)
         self._packets_in = self._packets_kept = -1
+
+
+def take_back(slots: Iterable[Slot]) -> list[Piece]:
+    """What their workers have not begun."""
+    called = [slot for slot in slots if slot.pid]
+    if sum(slot.call_back() for slot in called):
+        time.sleep(SETTLED_SECONDS)
+    return [piece for slot in called for piece in slot.take_back()]
 
 
 def packet_pipe() -> tuple[int, int]:

@@ -16,9 +16,8 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import chain, starmap
 from zlib import crc32
 
 from pypool import definitions, packing, pickling, task
@@ -29,6 +28,7 @@ from pypool.rundir.batch import APPLY, MAP, STARMAP, BatchDamaged, BatchReader
 from pypool.rundir.messages import (
     ERROR,
     READY,
+    STOPPED,
     VALUE,
     VALUES,
     VOID,
@@ -41,12 +41,12 @@ from pypool.rundir.run import RunDirectory
 from pypool.rundir.waiting import wait_for
 from pypool.task import Task
 from pypool.words import unpack
+from pypool.worker.bar import pack_stop, unpack_message
 from pypool.worker.borrowed import Borrowed
 from pypool.worker.defined import Defined
 from pypool.worker.log import say
 from pypool.worker.objects import ObjectFile, Objects, above_standard
 from pypool.worker.outcome import packed_value, pickled_error
-from pypool.worker.permits import Permits, unpack_message
 from pypool.worker.short import ShortTasks
 from pypool.worker.trouble import EXHAUSTED, DiskTrouble, disk_trouble, intact
 
@@ -97,8 +97,8 @@ class Worker:
         The element's directory, where large results go.
     slot : int
         Number of the slot.
-    inbox, permits, outbox : int
-        Descriptors: packets with shares; which of their tasks may be begun; outcomes.
+    inbox, outbox : int
+        Descriptors: packets with shares; outcomes.
     page : Page
         Shared with the agent.
     prints_to_file : bool
@@ -113,7 +113,6 @@ class Worker:
         element: str,
         slot: int,
         inbox: int,
-        permits: int,
         outbox: int,
         page: Page,
         prints_to_file: bool,
@@ -124,7 +123,6 @@ class Worker:
         self._slot = slot
         self._inbox = inbox
         self._outbox = outbox
-        self._permits = Permits(permits)
         self._page = page
         self._output = above_standard(os.dup(1)) if prints_to_file else -1
         self._answered = False
@@ -192,27 +190,28 @@ class Worker:
         os._exit(0)
 
     def _do(self, share: Share, message: int) -> None:
-        """All tasks of one message, or those that have not been taken back."""
-        blocks = self._permits.of(message) if message else iter([(share.first, share.last)])
-        block = next(blocks, None)
-        if block is not None:  # else nothing that goes wrong here is to be told
-            self._page.begins(share.batch, block[0], time.monotonic())
-            self._do_blocks(share, chain([block], blocks))
-
-    def _do_blocks(self, share: Share, blocks: Iterator[tuple[int, int]]) -> None:
-        """Those tasks of a message."""
+        """The tasks of one message, up to a bar, if one is set."""
+        self._page.reads(message, share.last)
+        self._page.begins(share.batch, share.first, time.monotonic())
+        if self._page.bar.bars(message, share.first):
+            self._stop(share.first, message)
+            return
         try:
             self._patience = LESS_PATIENCE if share.batch in self._damaged else PATIENCE
             batch = patiently(lambda: self._open_batch(share), self._patience)
             self._defined.look()
             if self._are_short(share) and self._loads(batch.digest):
-                self._run_short(batch, share, blocks)
-                self._page.rests()
+                index = self._run_short(batch, share, message)
                 self._answered = True
+                if index < share.last:
+                    self._stop(index, message)
                 return
             items = self._items(batch.items, share)
-            for index in chain.from_iterable(starmap(range, blocks)):
+            for index in range(share.first, share.last):
                 self._page.begins(share.batch, index, time.monotonic())
+                if self._page.bar.bars(message, index):
+                    self._stop(index, message)
+                    return
                 self._task(batch, share, index, items[index - share.first])
                 self._page.rests()
                 self._answered = True
@@ -236,9 +235,14 @@ class Worker:
         with disk_trouble():
             return patiently(lambda: read(share.first, share.last), self._patience)
 
-    def _run_short(
-        self, batch: BatchReader, share: Share, blocks: Iterator[tuple[int, int]]
-    ) -> None:
+    def _stop(self, index: int, message: int) -> None:
+        """From that task on the message is not for this worker any more."""
+        body = pack_stop(message)
+        self._send(pack_entry(index, 1, STOPPED, self._slot, 0, 0, 0, (0, 0), body))
+        self._page.rests()
+
+    def _run_short(self, batch: BatchReader, share: Share, message: int) -> int:
+        """Gives the first that was not begun."""
         function = self._function(batch.digest)  # its module may want to be before numpy
         are_values = batch.is_column and batch.call in (MAP, STARMAP)
         items: Sequence[Any] = ()
@@ -254,7 +258,7 @@ class Worker:
         self._printed_before = self._printed()
         self._watches = self._output >= 0 and share.seconds > VERY_SHORT
         has_printed = self._has_printed if self._watches else None
-        self._short.run(batch, share, blocks, items, function, are_values, has_printed)
+        return self._short.run(batch, share, message, items, function, are_values, has_printed)
 
     def _are_short(self, share: Share) -> bool:
         """Tasks of which it does not pay to tell one by one."""

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pypool.rundir.run import RunDirectory
-from pypool.worker import permits
 from pypool.worker.slots import Slot, packet_pipe
 
 from .player import ELEMENT, Player, run_info
@@ -57,8 +56,6 @@ def slot(tmp_path: Path) -> Iterator[Slot]:
     slot = Slot(0, run, ELEMENT, prints_to_file=False)
     slot.pid = os.getpid()
     slot._packets_kept, slot._packets_in = packet_pipe()
-    slot._permits_kept, slot._permits_in = permits.open_pipe()
-    slot._has_permits = True
     yield slot
     slot.close()
     run.close()

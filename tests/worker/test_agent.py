@@ -866,7 +866,7 @@ class Place(Slot):
 
     def __init__(self, ready: bool = True, work: float = 0.0) -> None:
         self.pid, self.ready = 1, ready
-        self._most_messages, self._has_permits, self._by_chunks = 14, True, False
+        self._most_messages, self._by_chunks = 14, False
         held = Held(9, Share(9, 1, 0, 0, 1, seconds=work))
         self.outstanding = deque([Piece(held, 0, 1)] if work else [])
         self.given = 0

@@ -9,7 +9,7 @@ import pytest
 from pypool.kinds import PICKLES, kind_of
 from pypool.rundir import values
 from pypool.worker import laid_by
-from pypool.worker.laid_by import DATA_BYTES, MOST, LaidBy, most_in_column
+from pypool.worker.laid_by import DATA_BYTES, LARGEST_PICKLE, MOST, LaidBy, most_in_column
 
 
 @pytest.fixture
@@ -115,11 +115,13 @@ def test_there_is_room_for_so_much(both: tuple[LaidBy, LaidBy]) -> None:
     """What does not fit is told, and what was there is unharmed."""
     worker, agent = both
     worker.begin(1, 0, 1, PICKLES)
-    assert not worker.add(bytes(DATA_BYTES + 1))
-    assert worker.add(b"x" * DATA_BYTES)
+    assert not worker.add(bytes(LARGEST_PICKLE + 1))
+    count, rest = divmod(DATA_BYTES, LARGEST_PICKLE)
+    sizes = [*[LARGEST_PICKLE] * count, rest]
+    assert all(worker.add(b"x" * size) for size in sizes)
     assert not worker.add(b"y")
-    size = DATA_BYTES.to_bytes(4, "little")
-    assert agent.taken() == (1, 0, 1, b"p" + size + b"x" * DATA_BYTES)
+    told = b"".join(size.to_bytes(4, "little") for size in sizes)
+    assert agent.taken() == (1, 0, count + 1, b"p" + told + b"x" * DATA_BYTES)
     worker.begin(1, 0, 1, PICKLES)
     assert [worker.add(b"") for _ in range(MOST + 1)] == [True] * MOST + [False]
     worker.begin(1, 0, 1, "d")

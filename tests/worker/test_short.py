@@ -5,7 +5,6 @@ import os
 import pickle
 import time
 import weakref
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from pypool.worker.short import TOGETHER_SECONDS, ShortTasks
 
 from . import jobs
 
+MESSAGE = 7
 BATCH = cast("BatchReader", SimpleNamespace(call=MAP, index_in_call=int, seed=b""))
 
 
@@ -57,16 +57,15 @@ class Told:
         self,
         function: Any,
         items: list[Any],
-        *blocks: tuple[int, int],
         seconds: float = 1e-6,
         watched: bool = False,
-    ) -> None:
-        """Tasks 10, 11, ..., or some of them, which are expected to take so long each."""
+    ) -> int:
+        """Tasks 10, 11, ..., which are expected to take so long each; gives where it stopped."""
         has_printed = (lambda: False) if watched else None
         share = Share(1, 1, 0, 10, 10 + len(items), seconds=seconds)
         are_values = bool(items) and not isinstance(items[0], bytes)
-        whole = ((share.first, share.last),)
-        self.loop.run(BATCH, share, iter(blocks or whole), items, function, are_values, has_printed)
+        self.page.reads(MESSAGE, share.last)
+        return self.loop.run(BATCH, share, MESSAGE, items, function, are_values, has_printed)
 
 
 def pickled(*items: Any) -> list[bytes]:
@@ -119,21 +118,53 @@ def test_while_values_are_sent_what_is_not_told_of_is_at_work() -> None:
     assert at_work[-1] == (None, None)
 
 
-@pytest.mark.parametrize("value", [1, "text"])
-def test_what_may_not_be_begun_yet_is_not_at_work(value: Any) -> None:
-    """Or the agent would take it back, and what was laid by before it as well."""
+@pytest.mark.parametrize("seconds", [1e-6, 1e-3])
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("value", [None, 1, "text"])
+def test_what_is_behind_a_bar_is_not_begun(value: Any, watched: bool, seconds: float) -> None:
+    """Whenever it is set: what was done before it is told, and no task is at work then."""
     told = Told()
-    at_work: list[Any] = []
+    begun = []
 
-    def blocks() -> Iterator[tuple[int, int]]:
-        for block in ((10, 13), (13, 14), (16, 20)):
-            yield block
-            at_work.append(told.page.at_work)
+    def function(item: int) -> Any:
+        begun.append(item)
+        if item == 3:
+            told.page.bar.lower(MESSAGE, 15)
+        return value
 
-    share = Share(1, 1, 0, 10, 20, seconds=1e-6)
-    told.loop.run(BATCH, share, blocks(), [1] * 10, lambda _: value, True)
-    assert at_work == [None] * 3
-    assert len(told.values) == 8
+    assert told.run(function, [*range(10)], seconds, watched) == 15
+    assert begun == [*range(5)]
+    assert told.values == dict.fromkeys(range(10, 15), value)
+    assert told.page.at_work is None
+    assert told.page.reached(MESSAGE) == 15
+
+
+def test_a_bar_is_for_one_message() -> None:
+    told = Told()
+    told.page.bar.lower(MESSAGE - 1, 0)
+    assert told.run(str, [*range(10)]) == 20
+    assert told.page.reached(MESSAGE) == 20
+    assert told.page.reached(MESSAGE - 1) is None
+
+
+def test_where_a_worker_is_can_be_seen_at_any_time() -> None:
+    """Not before the task that it is at, nor behind it."""
+    told = Told()
+    seen = []
+
+    def send(start: float, seconds: float) -> None:
+        Told.send(told, start, seconds)
+        seen.append(told.page.reached(MESSAGE))
+
+    def function(item: int) -> int:
+        seen.append(told.page.reached(MESSAGE))
+        return 1 // (item % 5)
+
+    told.loop._send = send
+    assert told.run(function, [*range(1, 20)]) == 29
+    assert None not in seen
+    assert seen == sorted(seen)  # type: ignore[type-var]
+    assert {*seen} == {*range(10, 30)}
 
 
 def test_what_is_sent_alone_is_at_work_until_then() -> None:
@@ -146,16 +177,6 @@ def test_what_is_sent_alone_is_at_work_until_then() -> None:
     told.loop._answer = answer
     told.run(jobs.odd, [1, 100_000, 2, 3, 100_000])
     assert [seen and seen[:2] for seen in at_work] == [(1, 11), (1, 14)]
-
-
-@pytest.mark.parametrize("are_values", [True, False])
-def test_only_what_may_be_begun_is(are_values: bool) -> None:
-    """Values of tasks that do not follow each other do not go together."""
-    told = Told()
-    items = [*range(10)]
-    told.run(str, items if are_values else pickled(*items), (12, 14), (14, 15), (17, 20))
-    assert told.values == {10 + item: str(item) for item in (2, 3, 4, 7, 8, 9)}
-    assert told.sent == [(12, 3), (17, 3)]
 
 
 def test_what_it_takes_to_send_is_no_part_of_the_next_task() -> None:

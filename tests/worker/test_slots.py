@@ -3,13 +3,15 @@
 import errno
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from pypool.kinds import PICKLES
-from pypool.rundir.messages import VOID, Share, pack_entry
-from pypool.worker import permits, slots
+from pypool.rundir.messages import STOPPED, VALUE, VOID, Share, pack_entry
+from pypool.worker import slots
+from pypool.worker.bar import pack_stop, unpack_message
 from pypool.worker.slots import Held, Piece, Slot
 
 from .player import run_info
@@ -26,7 +28,7 @@ def test_what_the_worker_has_read_stays_with_it(slot: Slot) -> None:
     """The rest comes back, in order."""
     first, second, third = send(slot, 3)
     os.read(slot._packets_kept, 4096)
-    assert slot.take_back() == [second, third]
+    assert slots.take_back([slot]) == [second, third]
     assert list(slot.outstanding) == [first]
 
 
@@ -47,22 +49,104 @@ def test_a_worker_may_read_while_its_tasks_are_taken_back(
         return read(fd, size)
 
     monkeypatch.setattr(slots.os, "read", read_with_a_rival)
-    assert slot.take_back() == [second, fourth]
+    assert slots.take_back([slot]) == [second, fourth]
     assert list(slot.outstanding) == [first, third]
 
 
+def ranges(pieces: Iterable[Piece]) -> list[tuple[int, int]]:
+    return [(piece.first, piece.last) for piece in pieces]
+
+
+def read_message(slot: Slot, at: int) -> int:
+    """The worker reads one, and is at that task of it; gives its number."""
+    share, number = unpack_message(os.read(slot._packets_kept, 4096))
+    slot._page.reads(number, share.last)
+    slot._page.begins(share.batch, at, 0.0)
+    return number
+
+
+def stop(slot: Slot, first: int, index: int, message: int) -> list[Piece]:
+    """The worker says what came of some tasks, and that it has met a bar behind them.
+
+    Gives what that leaves to be done.
+    """
+    for done in range(first, index):
+        slot._whole(pack_entry(done, 1, VALUE, 0, 0, 1e-3, 0, (0, 0), b"its value"))
+    assert slot._whole(pack_entry(index, 1, STOPPED, 0, 0, 0, 0, (0, 0), pack_stop(message))) == []
+    left, slot.given_back = slot.given_back, []
+    return left
+
+
 def test_what_a_worker_may_not_begin_any_more_comes_back(slot: Slot) -> None:
-    """Out of a message that it has read; what it was faster to begin stays with it."""
+    """Out of a message that it has read; what it has begun stays with it."""
     held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
     assert slot.send(Piece(held, 0, 10))
     assert slot.send(Piece(held, 10, 20))
-    _, number = permits.unpack_message(os.read(slot._packets_kept, 4096))
-    allowed = permits.Permits(slot._permits_kept).of(number)
-    assert [next(allowed), next(allowed)] == [(0, 1), (1, 2)]
-    taken = slot.take_back()
-    assert [(piece.first, piece.last) for piece in taken] == [(2, 10), (10, 20)]
-    assert [(piece.first, piece.last) for piece in slot.outstanding] == [(0, 2)]
-    assert slot.take_back() == []
+    number = read_message(slot, at=1)
+    assert ranges(slots.take_back([slot])) == [(2, 10), (10, 20)]
+    assert ranges(slot.outstanding) == [(0, 2)]
+    assert slots.take_back([slot]) == []
+    bar = slot._page.bar
+    assert [bar.bars(number, task) for task in (1, 2, 9)] == [False, True, True]
+    assert stop(slot, 0, 2, number) == []
+    assert not bar.bars(number, 2)
+    assert not slot.outstanding
+
+
+def test_a_message_that_was_read_just_now_comes_back_as_a_whole(slot: Slot) -> None:
+    """The worker has not said that it has it; it will stop at once."""
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    _, number = unpack_message(os.read(slot._packets_kept, 4096))
+    assert ranges(slots.take_back([slot])) == [(0, 10)]
+    assert not slot.outstanding
+    assert slot._page.bar.bars(number, 0)
+    assert stop(slot, 0, 0, number) == []
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_what_may_have_been_begun_while_the_bar_was_set_stays(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    """Until the worker has done it, or has said that it stopped before it."""
+
+    def go_on(_: float) -> None:
+        slot._page.begins(1, 5, 0.0)
+
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    number = read_message(slot, at=3)
+    monkeypatch.setattr(slots.time, "sleep", go_on)
+    assert ranges(slots.take_back([slot])) == [(6, 10)]
+    assert ranges(slot.outstanding) == [(0, 6)]
+    left = stop(slot, 0, 6 if begins else 5, number)
+    assert ranges(left) == ([] if begins else [(5, 6)])
+    assert not slot.outstanding
+
+
+def test_at_its_last_task_a_worker_needs_no_bar(slot: Slot) -> None:
+    """It would not say that it has met one."""
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    read_message(slot, at=9)
+    assert slots.take_back([slot]) == []
+    assert slot._page.bar.message == 0
+    assert ranges(slot.outstanding) == [(0, 10)]
+
+
+def test_who_goes_on_meets_no_bar_of_an_earlier_message(slot: Slot) -> None:
+    """However late it says where it has stopped."""
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    before = read_message(slot, at=1)
+    slots.take_back([slot])
+    assert slot.send(Piece(held, 20, 30))
+    after = read_message(slot, at=20)
+    assert not slot._page.bar.bars(after, 20)
+    assert ranges(slots.take_back([slot])) == [(21, 30)]
+    assert slot._page.bar.bars(after, 21)
+    assert stop(slot, 0, 2, before) == []
+    assert slot._page.bar.bars(after, 21)
 
 
 def test_a_message_of_which_some_was_taken_back_may_be_void(slot: Slot) -> None:
@@ -70,13 +154,13 @@ def test_a_message_of_which_some_was_taken_back_may_be_void(slot: Slot) -> None:
     held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
     assert slot.send(Piece(held, 0, 10))
     piece = slot.outstanding.popleft()
-    slot.outstanding.extend(piece.without([(2, 5), (6, 10)]))
+    slot.outstanding.extend([piece.part(0, 2), piece.part(5, 6)])
     assert slot.send(Piece(held, 10, 20))
     entry = pack_entry(0, 1, VOID, 0, 0, 0, 0, (0, 0), b"it is damaged")
     (outcome,) = slot._whole(entry)
     assert (outcome.index, outcome.void_to) == (0, 2)
-    assert [(each.first, each.last) for each in slot.given_back] == [(5, 6)]
-    assert [(each.first, each.last) for each in slot.outstanding] == [(10, 20)]
+    assert ranges(slot.given_back) == [(5, 6)]
+    assert ranges(slot.outstanding) == [(10, 20)]
 
 
 def test_what_goes_into_the_pipe_is_all_that_a_worker_gets(slot: Slot) -> None:
@@ -95,13 +179,12 @@ def test_what_goes_into_the_pipe_is_all_that_a_worker_gets(slot: Slot) -> None:
 
 
 def test_a_chunk_is_for_one_worker(slot: Slot) -> None:
-    """It needs no permits, for none of it can be taken back."""
+    """None of it can be taken back."""
     held = Held(1, Share(1, 1, 0, 0, 10, seconds=1e-3, chunk=10))
     assert slot.send(Piece(held, 0, 10))
-    assert os.read(slot._packets_kept, 4096)
-    assert permits.take(slot._permits_kept) == {}
-    assert slot.take_back() == []
-    assert [(piece.first, piece.last) for piece in slot.outstanding] == [(0, 10)]
+    assert read_message(slot, at=3) == 0
+    assert slots.take_back([slot]) == []
+    assert ranges(slot.outstanding) == [(0, 10)]
 
 
 def test_after_a_slow_first_call_short_tasks_are_soon_passed_on_together() -> None:
@@ -132,25 +215,21 @@ def test_tasks_that_are_to_go_one_by_one_can_be_taken_back_one_by_one(slot: Slot
     """`chunksize=1` was asked for: short ones travel together, but none is held up by another."""
     held = Held(1, Share(1, 1, 0, 0, 10_000, seconds=2e-6, chunk=1))
     slot.ready = True
-    assert slot.wants(held) == permits.MOST
-    assert slot.send(Piece(held, 0, permits.MOST))
-    _, number = permits.unpack_message(os.read(slot._packets_kept, 4096))
-    assert next(permits.Permits(slot._permits_kept).of(number)) == (0, 1)
-    (taken,) = slot.take_back()
-    assert (taken.first, taken.last) == (1, permits.MOST)
+    size = slot.wants(held)
+    assert size == slots.MESSAGE_TASKS
+    assert slot.send(Piece(held, 0, size))
+    read_message(slot, at=0)
+    assert ranges(slots.take_back([slot])) == [(1, size)]
 
 
 @pytest.mark.parametrize(("chunk", "size"), [(0, 1), (1, 1), (7, 7)])
-@pytest.mark.parametrize("why", ["_by_chunks", "_has_permits"])
-def test_what_cannot_be_taken_back_goes_one_by_one(
-    slot: Slot, why: str, chunk: int, size: int
-) -> None:
-    """Workers that end after some chunks take no permits, and not all systems can give them."""
+def test_what_cannot_be_taken_back_goes_one_by_one(slot: Slot, chunk: int, size: int) -> None:
+    """Workers that end after some chunks know no bar."""
     slot.ready = True
     held = Held(1, Share(1, 1, 0, 0, 1000, seconds=1e-5, chunk=chunk))
     usual = slot.wants(held)
     assert usual > 1
-    setattr(slot, why, why == "_by_chunks")
+    slot._by_chunks = True
     assert slot.wants(held) == size
 
 
@@ -222,7 +301,7 @@ def test_a_task_is_at_work_since_it_was_seen_first(
     page = slot._page
     page.laid_by.begin(1, 0, 1, "q")
     page.since[0] = 100.0
-    page.may_begin(3)
+    page.reads(1, 3)
     page.goes_on()
     add = page.laid_by.adding("q")
     seen = []
@@ -233,4 +312,4 @@ def test_a_task_is_at_work_since_it_was_seen_first(
         seen.append((at_work[1], at_work[2]))
         add(7)
     assert seen == [(0, 5.0), (1, 0.5), (2, 0.5)]
-    assert slot.at_work() is None  # it may not begin the next one
+    assert slot.at_work() is None  # the message is at its end
