@@ -1,11 +1,14 @@
-"""Columns: items of one kind, packed one behind the other. What kinds there are: see `kinds`."""
+"""Columns: items of one kind, packed one behind the other. What kinds there are: see `kinds`.
+
+Of the numbers of a range it is only said where they begin and how far they are apart.
+"""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
 
-from pypool.kinds import PICKLES, kind_of, known
+from pypool.kinds import LONGEST_ABOUT, PICKLES, RANGES, kind_of, known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +73,10 @@ class Column(Sequence[bytes]):
     @classmethod
     def of(cls, items: Collection[Any]) -> Column | None:
         """The items, if all are of one kind: numbers, tuples of such, or small arrays."""
+        if type(items) is range and items:
+            column = RangeColumn(items)
+            if len(column.kind) <= LONGEST_ABOUT:
+                return column
         taken = list(items)  # as it iterates, and as it is now
         if not taken or len(set(map(type, taken))) != 1:
             return None
@@ -108,3 +115,53 @@ class Column(Sequence[bytes]):
         if isinstance(others, Column) and others.kind == self.kind:
             return Column(self.kind, self.data + others.data)
         return [*self, *others] if others else self
+
+
+class RangeColumn(Column):
+    """The numbers of a range."""
+
+    def __init__(self, numbers: range) -> None:
+        self.kind = f"{RANGES}{numbers.start}:{numbers.step}"
+        self.data = b""
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> bytes: ...
+
+        @overload
+        def __getitem__(self, index: slice) -> Column: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Column:
+        if isinstance(index, slice):
+            return RangeColumn(self._numbers[index])
+        return pickle.dumps(self._numbers[index], 5)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (pickle.dumps(number, 5) for number in self._numbers)
+
+    def joined(self, others: Sequence[Any]) -> Sequence[Any]:
+        """These and the others behind them: a range, if those go on where these end."""
+        ours = self._numbers
+        if isinstance(others, RangeColumn) and len(others):
+            theirs = others._numbers
+            both = range(ours.start, ours[-1] + (1 + len(theirs)) * ours.step, ours.step)
+            if both[len(ours) :] == theirs:
+                return RangeColumn(both)
+        return [*self, *others] if others else self
+
+
+def range_of(name: str, count: int) -> range:
+    """So many numbers, as the name of their kind says.
+
+    Raises
+    ------
+    ValueError
+        If it does not say which.
+    """
+    start, _, step = name[len(RANGES) :].partition(":")
+    return range(int(start), int(start) + count * int(step), int(step))

@@ -6,7 +6,8 @@ the byte order of the machine. Only what is exactly of such a type comes into a 
 leaves it as what it was. Used by the driver and by workers.
 
 What a column is of is said by a letter. Behind that of arrays stand their type and their shape, as
-in `a<f8:3,2`; behind that of tuples the letters of what is in them, as in `tdq`.
+in `a<f8:3,2`; behind that of tuples the letters of what is in them, as in `tdq`. A range has no
+column: all of it is said by its name, which has its first number and its step, as in `r0:1`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ PICKLES = "p"
 
 ARRAYS = "a"
 TUPLES = "t"
+RANGES = "r"
+LONGEST_ABOUT = 255
+"""So long is at most what stands behind a letter."""
 
 ARRAY_BYTES = 2048
 MOST_IN_TUPLE = 100
@@ -296,7 +300,7 @@ _met: dict[str, Kind] = {}
 
 def is_name(name: str) -> bool:
     """Whether something may be called so; of arrays, say, `known` says whether it makes sense."""
-    return name == PICKLES or name in KINDS or name.startswith((ARRAYS, TUPLES))
+    return name == PICKLES or name in KINDS or name.startswith((ARRAYS, TUPLES, RANGES))
 
 
 def known(name: str) -> Kind:
@@ -373,7 +377,7 @@ def pack_about(name: str) -> bytes:
 def unpack_name(letter: bytes, behind: bytes) -> tuple[str, int]:
     """The name of a kind; and how long what stands behind its letter is."""
     name = letter.decode("latin1")
-    if name not in (ARRAYS, TUPLES) or not behind:
+    if name not in (ARRAYS, TUPLES, RANGES) or not behind:
         return name, 0
     end = 1 + behind[0]
     return name + behind[1:end].decode("latin1"), end

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pypool.columns import Column, load, pickles
+from pypool.columns import Column, RangeColumn, load, pickles, range_of
 from pypool.kinds import ARRAY_BYTES, KINDS, PICKLES, kind_of, known, pack_about, unpack_name
 
 LARGEST = 2**63 - 1
@@ -112,6 +112,56 @@ def test_a_list_that_iterates_otherwise_is_what_it_yields() -> None:
     column = Column.of(Doubled([1.0, 2.0]))
     assert column is not None
     assert [pickle.loads(each) for each in column] == [2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [range(5), range(3, -20, -7), range(2**70, 2**70 + 3), range(-(10**100), 10**101, 10**100)],
+)
+def test_of_a_range_only_its_name_is_told(items: range) -> None:
+    """As items its numbers are what others are, and so is any part of them."""
+    column = Column.of(items)
+    assert isinstance(column, RangeColumn)
+    assert column.data == b""
+    assert range_of(column.kind, len(column)) == items
+    assert [*column] == [column[index] for index in range(len(column))]
+    assert [pickle.loads(each) for each in column] == [*items]
+    assert [pickle.loads(each) for each in column[1:3]] == [*items[1:3]]
+    assert not column[1:1]
+
+
+def test_a_range_of_numbers_with_too_many_digits_is_none() -> None:
+    """Nor is an empty one."""
+    assert Column.of(range(10**300, 10**300 + 2)) is None
+    assert Column.of(range(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("others", "joined"),
+    [
+        (range(4, 9, 2), range(0, 10, 2)),
+        (range(4, 5), range(0, 6, 2)),
+        (range(5, 9, 2), None),
+        (range(4, 9), None),
+        ([4, 6], None),
+    ],
+)
+def test_a_range_that_goes_on_is_one(others: Any, joined: range | None) -> None:
+    """Else they are items as any."""
+    first, second = Column.of(range(0, 4, 2)), Column.of(others)
+    assert first is not None
+    assert second is not None
+    both = first.joined(second)
+    assert [pickle.loads(each) for each in both] == [0, 2, *others]
+    assert isinstance(both, RangeColumn) == (joined is not None)
+    assert first.joined([]) is first
+
+
+@pytest.mark.parametrize("name", ["r", "r1", "r1:", "r1:x", "r1:2:3"])
+def test_what_says_nothing_of_a_range(name: str) -> None:
+    """It may be damaged."""
+    with pytest.raises(ValueError, match="invalid literal"):
+        range_of(name, 3)
 
 
 def test_what_is_given_may_change() -> None:
@@ -226,7 +276,7 @@ def test_arrays_that_change_are_what_they_were() -> None:
 
 
 def test_a_kind_is_told_of_by_its_letter_and_what_stands_behind_it() -> None:
-    for name in ("d", PICKLES, "a<f8:3", "a|b1:1,2,3", "tdq", "t" + 100 * "D"):
+    for name in ("d", PICKLES, "a<f8:3", "a|b1:1,2,3", "tdq", "t" + 100 * "D", "r-5:3"):
         told = pack_about(name)
         assert unpack_name(name[:1].encode(), told + b"more") == (name, len(told))
 

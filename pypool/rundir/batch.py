@@ -16,6 +16,8 @@ or, if the items are a column (see `columns`),
     CRC-32 of each block of 64 of them, begun with its index (4 bytes each)
     | the column
 
+or nothing, if they are a range.
+
 A part says from which task on (4 bytes) the tasks have which indexes in their call (8 bytes).
 Each item, or block, has a checksum of its own, so a worker reads its range and nothing else. Of
 an item with large buffers (see `packing`) only its head lies among the items. A common object is
@@ -33,8 +35,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from zlib import crc32
 
-from pypool.columns import Column, load
-from pypool.kinds import PICKLES, is_name, known, pack_about, unpack_name
+from pypool.columns import Column, RangeColumn, load, range_of
+from pypool.kinds import PICKLES, RANGES, is_name, known, pack_about, unpack_name
 from pypool.packing import Packed, Shelf
 from pypool.rundir import records
 
@@ -117,6 +119,8 @@ def encode(
     meta = META.pack(call, kind[:1].encode(), len(items), digest, len(told), len(shared))
     meta += b"".join([pack_about(kind), *told, *map(SERIAL.pack, shared), seed])
     head = records.frame(mark, records.BATCH, meta, key=number)
+    if isinstance(items, RangeColumn):
+        return [head]
     if isinstance(items, Column):
         checks = _checks_of_blocks(items.data, known(kind).width, 0)
         return [head, checks.tobytes(), items.data]
@@ -211,6 +215,8 @@ class BatchReader:
     def items(self, first: int, last: int) -> list[bytes]:
         """The items first, ..., last - 1, pickled, without their large buffers."""
         self._check_range(first, last)
+        if self._kind.startswith(RANGES):
+            return list(RangeColumn(self._numbers()[first:last]))
         if self.is_column:
             return list(Column(self._kind, self._column(first, last)))
         return self._read_items(first, last)
@@ -218,7 +224,15 @@ class BatchReader:
     def values(self, first: int, last: int) -> list[Any]:
         """The items first, ..., last - 1 themselves, if they are a column."""
         self._check_range(first, last)
+        if self._kind.startswith(RANGES):
+            return list(self._numbers()[first:last])
         return load(self._kind, self._column(first, last), last - first)
+
+    def _numbers(self) -> range:
+        try:
+            return range_of(self._kind, self.count)
+        except ValueError as error:
+            raise BatchDamaged(f"batch {self.number}: {error}") from error
 
     def _column(self, first: int, last: int) -> bytes:
         try:

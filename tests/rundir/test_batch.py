@@ -174,6 +174,25 @@ def test_any_range_of_numbers(file: int, items: list[int], data: st.DataObject) 
     assert reader.items(first, last) == [pickle.dumps(each, 5) for each in items[first:last]]
 
 
+@pytest.mark.parametrize("numbers", [range(7), range(10, -70, -1), range(2**64, 2**64 + 9, 3)])
+def test_any_part_of_a_range(file: int, numbers: range) -> None:
+    """It has no items to be read, and no room of its own."""
+    column = Column.of(numbers)
+    assert column is not None
+    pieces = batch.encode(MARK, 1, batch.MAP, DIGEST, column)
+    assert len(pieces) == 1
+    fill(file, bytes(pieces[0]))
+    reader = BatchReader(file, MARK, 1, 0)
+    assert reader.is_column
+    assert reader.count == len(numbers)
+    for first in range(len(numbers) + 1):
+        for last in range(first, len(numbers) + 1):
+            assert reader.values(first, last) == [*numbers[first:last]]
+            assert list(map(pickle.loads, reader.items(first, last))) == [*numbers[first:last]]
+    with pytest.raises(BatchDamaged, match="has"):
+        reader.values(0, len(numbers) + 1)
+
+
 @pytest.mark.parametrize("there", [0, 4, 8 * 63, 8 * 64 + 3, 8 * 100 - 1])
 def test_numbers_that_have_not_arrived(file: int, there: int) -> None:
     """The file may be short for a while, or have zeros in it."""
