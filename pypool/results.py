@@ -286,6 +286,11 @@ END = -1
 FAILED = -2
 
 AHEAD_SECONDS = 0.5
+SHORTEST_LOOK = 0.001
+LONGEST_LOOK = 0.05
+"""Who feeds looks so often whether there is room, while the consumer goes through results that came
+together."""
+
 PACE_SECONDS = 0.05
 """As many light items are taken ahead as are done in so many seconds; how many these are is looked
 at so often, at most."""
@@ -319,7 +324,8 @@ class Stream:
         self._begun = 0
         self._refused = 0
         self._arrived = 0
-        self._consumed = 0
+        self._handed_out = 0
+        self._in_hand: list[Any] = []
         self._seen = 0
         self._full = False
         self._wanted: float = 0
@@ -357,8 +363,11 @@ class Stream:
             self._wanted = min(bound / 2, bound - count)
             self._room_at = ceil(self._begun - self._wanted)
             self._full = True
+            look_in = SHORTEST_LOOK
             while not (self._has_room() or self.over):
-                self._pokes.get()
+                with suppress(Empty):
+                    self._pokes.get(timeout=look_in if self._in_hand else None)
+                look_in = min(2 * look_in, LONGEST_LOOK)
             self._full = False
             self._learn_pace(monotonic())
         self._seen = self._begun - self._ahead()
@@ -393,6 +402,12 @@ class Stream:
         """Items without a result, and results that wait for their consumer."""
         done = self._arrived + self._refused if self._abandoned else self._consumed
         return self._begun - done
+
+    @property
+    def _consumed(self) -> int:
+        """Results that the consumer has got, or for a moment fewer."""
+        handed_out = self._handed_out
+        return handed_out - len(self._in_hand)
 
     def set_length(self, count: int, error: BaseException | None = None) -> None:
         """There are no more items; maybe because the iterable raised an exception."""
@@ -440,6 +455,7 @@ class Stream:
         multiprocessing.TimeoutError
             If nothing does.
         """
+        self.consumed()
         if self._pull is not None and self._arrivals.empty():
             self._pull()
         for seconds in pieces(timeout):
@@ -447,10 +463,14 @@ class Stream:
                 return self._arrivals.get(timeout=seconds)
         raise multiprocessing.TimeoutError
 
+    def hand_out(self, values: list[Any], count: int) -> None:
+        """The consumer takes so many results out of that list, and had all others before."""
+        self._in_hand = values
+        self._handed_out += count
+
     def consumed(self) -> None:
-        """The consumer has got a result: there is room for another one."""
-        self._consumed += 1
-        if self._consumed == self._room_at:
+        """The consumer has got a result, and maybe gets others without a word."""
+        if self._full and self._handed_out >= self._room_at:
             self._pokes.put(None)  # who feeds may be waiting for that
 
     def abandon(self) -> None:
@@ -472,24 +492,25 @@ class IMapUnorderedIterator(Generic[T]):
         self._holds = holds
         self._return_exceptions = return_exceptions
         self._lock = threading.RLock()  # between consumers; who feeds does not take it
-        self._given = 0
+        self._given = 0  # or in the list from which they are given
         self._count: float = inf
         self._last: BaseException | None = None
         self._current: list[Any] = []
-        self._succeeded = True
+        self._raised: list[BaseException] = []
         weakref.finalize(self, stream.abandon).atexit = False
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        with self._lock:
-            if not self._current or not self._succeeded:
-                return self._next(None)
+        try:
             value: T = self._current.pop()
-            self._given += 1
-            self._stream.consumed()
+        except IndexError:
+            pass
+        else:
             return value
+        with self._lock:
+            return self._next(None)
 
     def next(self, timeout: float | None = None) -> T:
         """The next result.
@@ -513,14 +534,13 @@ class IMapUnorderedIterator(Generic[T]):
 
     def _next(self, deadline: float | None) -> T:
         while True:
-            if self._current:
-                value = self._current.pop()
-                self._given += 1
+            if self._raised:
                 self._stream.consumed()
-                if self._succeeded or self._return_exceptions:
-                    result: T = value
-                    return result
-                raise value
+                raise self._raised.pop()
+            with suppress(IndexError):  # another consumer may have been faster
+                value: T = self._current.pop()
+                self._stream.consumed()
+                return value
             self._go_on(deadline)
 
     def _go_on(self, deadline: float | None) -> None:
@@ -544,7 +564,13 @@ class IMapUnorderedIterator(Generic[T]):
         return False
 
     def _keep(self, first: int, success: bool, values: list[Any]) -> None:
-        self._succeeded, self._current = success, values[::-1]
+        self._given += len(values)
+        if success or self._return_exceptions:
+            self._current = values[::-1]
+            self._stream.hand_out(self._current, len(values))
+        else:
+            self._raised = values
+            self._stream.hand_out([], len(values))
 
 
 class IMapIterator(IMapUnorderedIterator[T]):
@@ -557,11 +583,10 @@ class IMapIterator(IMapUnorderedIterator[T]):
         self._early: dict[int, tuple[bool, list[Any]]] = {}
 
     def _finds_next(self) -> bool:
-        found = self._early.get(self._given)
+        found = self._early.pop(self._given, None)
         if found is None:
             return False
         super()._keep(self._given, *found)
-        del self._early[self._given]
         return True
 
     def _keep(self, first: int, success: bool, values: list[Any]) -> None:

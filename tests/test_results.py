@@ -332,6 +332,45 @@ def test_room_is_made_by_consuming() -> None:
     thread.join()
 
 
+def test_results_that_came_together_are_consumed_one_by_one() -> None:
+    """Half of them make room, though the consumer does not say of each that it has it."""
+    stream = Stream(100)
+    results: IMapIterator[int] = IMapIterator(stream)
+    stream.await_room(100)
+    stream.set_items(stream.begin_items(100), [*range(100)])
+    free = threading.Event()
+
+    def feed() -> None:
+        stream.await_room()
+        free.set()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    assert [next(results) for _ in range(49)] == [*range(49)]
+    assert not free.wait(0.2)
+    assert next(results) == 49
+    assert free.wait(10)
+    thread.join()
+    stream.set_length(100)
+    assert list(results) == [*range(50, 100)]
+
+
+def test_several_consumers_share_the_results() -> None:
+    """Each has its own, and none is lost."""
+    stream = Stream(1000)
+    results: IMapUnorderedIterator[int] = IMapUnorderedIterator(stream)
+    found: list[list[int]] = [[], [], []]
+    threads = [threading.Thread(target=own.extend, args=(results,)) for own in found]
+    for thread in threads:
+        thread.start()
+    for first in range(0, 30_000, 10):
+        stream.set_items(stream.begin_items(10), [*range(first, first + 10)])
+    stream.set_length(30_000)
+    for thread in threads:
+        thread.join()
+    assert sorted(itertools.chain(*found)) == [*range(30_000)]
+
+
 def test_who_feeds_learns_that_room_was_made() -> None:
     """Whether it had to wait for it or not; but not of each result that is consumed."""
     stream = Stream(4)

@@ -7,7 +7,8 @@ or wait for something: nobody else waits with it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SOME_MORE = 3
 """By so many a few items may be heavier than is light."""
 
-AT_ONCE = 256
+AT_ONCE = 4000
 """So many items of a list are sent at once, if there is room: to send one costs more than to pack
 it."""
 
@@ -62,6 +63,7 @@ class Feed:
         self._steady = type(iterable) in (list, tuple, range)
         self._chunk_bytes = 0
         self._rest: list[Any] = []
+        self._range = iterable if isinstance(iterable, range) else range(0)
 
     def start(self) -> None:
         """From now on the call is open: a pool that is closed still does all of it.
@@ -89,16 +91,20 @@ class Feed:
         A chunk that it does not complete, because it raises, is not begun, as in CPython.
         """
         try:
-            iterator = iter(self._iterable)
+            next_items: Callable[[int], Sequence[Any]]
+            if type(self._iterable) is range:  # any part of it is sent as such
+                next_items = self._next_of_range
+            else:
+                next_items = partial(_next_of, iter(self._iterable))
             del self._iterable
-            while chunk := self._next_chunk(iterator):
+            while chunk := self._next_chunk(next_items):
                 if not self._send_items(chunk):
                     return None
         except BaseException as error:  # whatever it is: there is nobody here to be interrupted
             return error
         return None
 
-    def _next_chunk(self, iterator: Iterator[Any]) -> list[Any]:
+    def _next_chunk(self, next_items: Callable[[int], Sequence[Any]]) -> Sequence[Any]:
         has_changed = self._stream.await_room(self._call.chunk)
         if self._sharing is not None and (has_changed or not self._steady):
             # who consumes results may change what comes next, and so may a generator
@@ -108,8 +114,10 @@ class Feed:
         if self._stream.over:
             return []
         count = self._count()
+        if not self._rest:
+            return next_items(count)
         chunk, self._rest = self._rest[:count], self._rest[count:]
-        return [*chunk, *islice(iterator, count - len(chunk))]
+        return [*chunk, *next_items(count - len(chunk))]
 
     def _count(self) -> int:
         """A chunk; more if neither the iterable can let us wait, nor its consumer has to."""
@@ -118,7 +126,11 @@ class Feed:
             return chunk
         return chunk * max(1, int(min(AT_ONCE, self._stream.room)) // chunk)
 
-    def _send_items(self, chunk: list[Any]) -> bool:
+    def _next_of_range(self, count: int) -> range:
+        numbers, self._range = self._range[:count], self._range[count:]
+        return numbers
+
+    def _send_items(self, chunk: Sequence[Any]) -> bool:
         """The items that can be pickled; of the others the caller is told.
 
         When some chunks are large enough to be sent, the others have to wait for room again.
@@ -182,3 +194,7 @@ class Feed:
         first, self._sent = self._sent, self._sent + len(items)
         told = (*common.values(), *self._pickler.definitions.common) if items else ()
         return self._dispatcher.take(Portion(self._call, first, items, final, list(digests), told))
+
+
+def _next_of(iterator: Iterator[Any], count: int) -> list[Any]:
+    return list(islice(iterator, count))

@@ -75,8 +75,11 @@ def sizes(taker: Taker) -> list[int]:
 
 
 @pytest.mark.parametrize(("chunk", "at_once"), [(1, 256), (100, 200), (300, 300)])
-def test_items_of_a_list_are_sent_many_at_once(chunk: int, at_once: int) -> None:
+def test_items_of_a_list_are_sent_many_at_once(
+    monkeypatch: pytest.MonkeyPatch, chunk: int, at_once: int
+) -> None:
     """In whole chunks. A generator may wait, or be waited for: its chunks go one by one."""
+    monkeypatch.setattr(feed, "AT_ONCE", 256)
     items = [str(number) for number in range(3 * at_once)]
     assert sizes(fed(items, chunk)) == [at_once] * 3
     assert sizes(fed(range(3 * at_once), chunk)) == [at_once] * 3
