@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     and what came of the next one, if that did not. Without that, fewer than all say that there is a
     bar."""
 
-TOGETHER_SECONDS = 0.008
+TOGETHER_SECONDS = 0.016
 """After so many seconds what was laid by is sent."""
 
 UNWATCHED_SECONDS = 100e-6

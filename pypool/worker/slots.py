@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
     from pypool.worker.objects import ObjectFile
 
-AHEAD_SECONDS = 0.016
-"""How much work a slot is given in advance. What its worker has not begun can be taken back."""
+AHEAD_SECONDS = 0.064
+"""How much work a slot is given in advance, so that an agent may nap. What its worker has not begun
+can be taken back."""
 
 LONG_SECONDS = 0.002
 """A task that has taken so long holds up what waits behind it."""
@@ -56,8 +57,10 @@ MOVED_SECONDS = 0.001
 """So much work behind a task is worth moving to a slot that has none."""
 
 AHEAD_MESSAGES = 14
-MESSAGE_SECONDS = 0.008
-"""How much work of short tasks is passed on at once; others are passed on one by one."""
+MESSAGE_SECONDS = 0.032
+"""How much work of short tasks is passed on at once; others are passed on one by one. A message
+costs a worker 70 microseconds."""
+
 MESSAGE_TASKS = 4000
 """Items of more do not stay in the cache of a processor until they are called with."""
 
