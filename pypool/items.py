@@ -172,6 +172,16 @@ def pack_items(
     return packed, [*common, *pickler.definitions.common]
 
 
+def pack_plain(items: Collection[Any]) -> list[bytes] | None:
+    """Packs the items if all of them are light and of importable types; else None."""
+    packed: list[bytes | Packed] = []
+    marks = pickling.marks()
+    if _pack_plain(iter(items), packed, True, marks) is not None:
+        return None
+    plain: list[bytes] = packed  # type: ignore[assignment]  # nothing of them is out of band
+    return None if pickling.contains(b"".join(plain), marks) else plain
+
+
 class _Left(NamedTuple):
     """The first item that was left over; what it came to, if that may be right."""
 

@@ -17,7 +17,7 @@ from pypool import pickling
 from pypool.columns import Column
 from pypool.engine.calls import GROUP_BYTES, LIGHT, Call, Portion
 from pypool.engine.dispatcher import Dispatcher
-from pypool.items import ItemPickler
+from pypool.items import ItemPickler, pack_plain
 from pypool.packing import HEAVY, Packed
 from pypool.results import Stream
 from pypool.rundir.waiting import wake_as_usual
@@ -62,6 +62,7 @@ class Feed:
         self._sharing: Sharing | None
         self._steady = type(iterable) in (list, tuple, range)
         self._chunk_bytes = 0
+        self._are_plain = True
         self._rest: list[Any] = []
         self._range = iterable if isinstance(iterable, range) else range(0)
 
@@ -139,6 +140,10 @@ class Feed:
         if (column := Column.of(chunk)) is not None:
             self._stream.begin_items(len(chunk))
             return self._send(column, self._call.digests(chunk))
+        if self._are_plain and (plain := pack_plain(chunk)) is not None:
+            self._stream.begin_items(len(chunk))
+            return self._send(plain, self._call.digests(chunk))
+        self._are_plain = False
         ready: list[bytes | Packed] = []
         common: dict[int, Common] = {}
         digests: list[bytes] = []
