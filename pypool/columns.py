@@ -1,19 +1,31 @@
 """Columns: items of one kind, packed one behind the other. What kinds there are: see `kinds`.
 
-Of the numbers of a range it is only said where they begin and how far they are apart.
+Of the numbers of a range it is only said where they begin and how far they are apart. Texts, and
+what else has no kind and yet can neither be changed nor fail to load, are pickled some at a time.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from itertools import chain
 
-from pypool.kinds import LONGEST_ABOUT, PICKLES, RANGES, kind_of, known
+from pypool.kinds import BLOCKS, LONGEST_ABOUT, PICKLES, RANGES, kind_of, known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any, overload
+
+
+IN_BLOCK = 64
+"""So many items are checked, or pickled, together."""
+
+BLOCK_BYTES = 16 << 10
+"""Who needs one item reads its block: heavier ones go each by itself."""
+
+_PLAIN = {str, bytes, int, float, bool, type(None)}
+"""And tuples of these."""
 
 
 def load(name: str, data: bytes, count: int) -> list[Any]:
@@ -72,22 +84,29 @@ class Column(Sequence[bytes]):
 
     @classmethod
     def of(cls, items: Collection[Any]) -> Column | None:
-        """The items, if all are of one kind: numbers, tuples of such, or small arrays."""
+        """The items, if all are of one kind: numbers, tuples of such, small arrays; or if all are
+        light and plain.
+        """
         if type(items) is range and items:
             column = RangeColumn(items)
             if len(column.kind) <= LONGEST_ABOUT:
                 return column
         taken = list(items)  # as it iterates, and as it is now
-        if not taken or len(set(map(type, taken))) != 1:
+        if not taken:
             return None
-        name = kind_of(taken[0])
-        if name in (PICKLES, "?", "0"):  # bools and None are rare as items
-            return None
-        try:
-            kind = known(name)
-            return cls(name, kind.pack(taken)) if kind.are_all(taken) else None
-        except (ValueError, OverflowError):
-            return None
+        types = set(map(type, taken))
+        if len(types) == 1 and (name := kind_of(taken[0])) not in (PICKLES, "?", "0"):
+            try:
+                if (kind := known(name)).are_all(taken):
+                    return cls(name, kind.pack(taken))
+            except (ValueError, OverflowError):
+                pass
+        return BlockColumn.of_plain(taken) if _are_plain(taken, types) else None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the items."""
+        return len(self.data)
 
     def __len__(self) -> int:
         return len(self.data) // self._width
@@ -115,6 +134,78 @@ class Column(Sequence[bytes]):
         if isinstance(others, Column) and others.kind == self.kind:
             return Column(self.kind, self.data + others.data)
         return [*self, *others] if others else self
+
+
+class BlockColumn(Column):
+    """Plain items, so many of them in one pickle that loads as a list.
+
+    What they have in common, or which of them are the same object, nobody can tell by them.
+
+    Attributes
+    ----------
+    blocks : list of bytes
+        The pickles, of IN_BLOCK items each but for the last one.
+    """
+
+    def __init__(self, values: list[Any], blocks: Iterable[bytes]) -> None:
+        self.kind = BLOCKS
+        self.data = b""
+        self.blocks = list(blocks)
+        self._values = values
+
+    @classmethod
+    def of_plain(cls, values: list[Any]) -> BlockColumn | None:
+        """Those of the list, which are plain; None if some are heavy."""
+        blocks = []
+        for block in _in_blocks(values):
+            if len(block) > BLOCK_BYTES:
+                return None
+            blocks.append(block)
+        return cls(values, blocks)
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.blocks))
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> bytes: ...
+
+        @overload
+        def __getitem__(self, index: slice) -> Column: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Column:
+        if isinstance(index, slice):
+            values = self._values[index]
+            return BlockColumn(values, _in_blocks(values))
+        return pickle.dumps(self._values[index], 5)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (pickle.dumps(value, 5) for value in self._values)
+
+    def joined(self, others: Sequence[Any]) -> Sequence[Any]:
+        """These and the others behind them: in blocks, if that can be."""
+        if isinstance(others, BlockColumn) and not len(self) % IN_BLOCK:
+            return BlockColumn(self._values + others._values, self.blocks + others.blocks)
+        return [*self, *others] if others else self
+
+
+def _in_blocks(values: list[Any]) -> Iterator[bytes]:
+    starts = range(0, len(values), IN_BLOCK)
+    return (pickle.dumps(values[start : start + IN_BLOCK], 5) for start in starts)
+
+
+def _are_plain(values: list[Any], types: set[type]) -> bool:
+    """Whether the items, of these types, can neither be changed nor fail to load."""
+    if tuple in types:
+        if len(types) > 1:
+            return False
+        types = set(map(type, chain.from_iterable(values)))
+    return types <= _PLAIN
 
 
 class RangeColumn(Column):

@@ -34,6 +34,8 @@ PICKLES = "p"
 ARRAYS = "a"
 TUPLES = "t"
 RANGES = "r"
+BLOCKS = "b"
+"""Items that are pickled some at a time, and are no column either."""
 LONGEST_ABOUT = 255
 """So long is at most what stands behind a letter."""
 
@@ -300,7 +302,9 @@ _met: dict[str, Kind] = {}
 
 def is_name(name: str) -> bool:
     """Whether something may be called so; of arrays, say, `known` says whether it makes sense."""
-    return name == PICKLES or name in KINDS or name.startswith((ARRAYS, TUPLES, RANGES))
+    if name in (PICKLES, BLOCKS) or name in KINDS:
+        return True
+    return name.startswith((ARRAYS, TUPLES, RANGES))
 
 
 def known(name: str) -> Kind:

@@ -1,10 +1,11 @@
 """Columns: what comes in comes out, of the same type and to the last bit."""
 
+import itertools
 import pickle
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pypool.columns import Column, RangeColumn, load, pickles, range_of
+from pypool.columns import (
+    BLOCK_BYTES,
+    IN_BLOCK,
+    BlockColumn,
+    Column,
+    RangeColumn,
+    load,
+    pickles,
+    range_of,
+)
 from pypool.kinds import ARRAY_BYTES, KINDS, PICKLES, kind_of, known, pack_about, unpack_name
 
 LARGEST = 2**63 - 1
@@ -20,6 +30,10 @@ LARGEST = 2**63 - 1
 
 class OwnNumber(int):
     pass
+
+
+class OwnText(str):
+    __slots__ = ()
 
 
 class Pair(NamedTuple):
@@ -53,24 +67,18 @@ def same(number: float) -> tuple[type, bytes | int]:
     "items",
     [
         [],
-        [1, 2.0],
-        [1, True],
-        [True, False],
-        [None],
         [OwnNumber(1)],
-        [LARGEST + 1],
-        [-LARGEST - 2],
-        ["1"],
+        [OwnText("1")],
         [[1]],
-        [()],
-        [(1,), (1, 2)],
-        [(1, 2), (1, 2.0)],
-        [(1, 2), (1, True)],
-        [(1, "text")],
-        [(1, None)],
         [(1, (2, 3))],
-        [(LARGEST + 1, 1)],
-        [tuple(range(101))],
+        [(1, [2])],
+        [(1, OwnText("2"))],
+        ["1", ("2",)],
+        ["1", [2]],
+        ["x" * BLOCK_BYTES],
+        ["x"] * 300 + ["x" * BLOCK_BYTES],
+        [1j],
+        [{1}],
         [Pair(1, 2)],
         [[1, 2]],
         [np.float64(1), 1.0],
@@ -100,6 +108,74 @@ def same(number: float) -> tuple[type, bytes | int]:
 def test_what_is_no_column(items: list[Any]) -> None:
     """What would come out as something else, or is not worth it."""
     assert Column.of(items) is None
+
+
+PLAIN = [
+    [1, 2.0],
+    [1, True],
+    [True, False],
+    [None],
+    [LARGEST + 1],
+    [-LARGEST - 2],
+    ["1"],
+    ["text", b"bytes", 1, 1.5, True, None],
+    ["\ud800"],
+    ["__main__"],
+    [()],
+    [(1,), (1, 2)],
+    [(1, 2), (1, 2.0)],
+    [(1, 2), (1, True)],
+    [(1, "text")],
+    [(1, None)],
+    [(LARGEST + 1, 1)],
+    [tuple(range(101))],
+    [f"file-{number}" for number in range(64)],
+    [("file", number) for number in range(200)],
+]
+
+
+@pytest.mark.parametrize("items", PLAIN)
+def test_plain_items_are_pickled_some_at_a_time(items: list[Any]) -> None:
+    """Each by itself is what it would be anyway; and so are those of a part."""
+    column = Column.of(items)
+    assert isinstance(column, BlockColumn)
+    loaded = [pickle.loads(block) for block in column.blocks]
+    assert [len(block) for block in loaded[:-1]] == [IN_BLOCK] * (len(loaded) - 1)
+    assert exactly(itertools.chain(*loaded)) == exactly(items)
+    assert column.size == sum(map(len, column.blocks))
+    assert list(column) == [pickle.dumps(item, 5) for item in items]
+    assert [column[index] for index in range(len(column))] == list(column)
+    part = column[len(items) // 3 : 1 + len(items) // 2]
+    assert list(part) == list(column)[len(items) // 3 : 1 + len(items) // 2]
+
+
+def exactly(items: Iterable[Any]) -> list[tuple[type, Any]]:
+    """With their types: `True` is equal to 1."""
+    return [
+        (tuple, exactly(item)) if isinstance(item, tuple) else (type(item), item) for item in items
+    ]
+
+
+@pytest.mark.parametrize("count", [1, IN_BLOCK, 3 * IN_BLOCK])
+@pytest.mark.parametrize("others", [["more", "texts"], [[1], [2]], []])
+def test_blocks_that_are_full_are_joined(count: int, others: list[Any]) -> None:
+    """Else all are items as any."""
+    items = [str(number) for number in range(count)]
+    first, second = Column.of(items), Column.of(others) or list(map(pickle.dumps, others))
+    assert first is not None
+    both = first.joined(second)
+    assert [pickle.loads(each) for each in both] == items + others
+    full = isinstance(second, BlockColumn) and not count % IN_BLOCK
+    assert isinstance(both, BlockColumn) == (full or not others)
+
+
+def test_plain_items_that_are_taken_may_be_replaced() -> None:
+    """In the list: they are those of the moment."""
+    items = ["one", "other"]
+    column = Column.of(items)
+    items[0] = "another"
+    assert column is not None
+    assert list(map(pickle.loads, column)) == ["one", "other"]
 
 
 def test_a_list_that_iterates_otherwise_is_what_it_yields() -> None:
@@ -132,7 +208,7 @@ def test_of_a_range_only_its_name_is_told(items: range) -> None:
 
 def test_a_range_of_numbers_with_too_many_digits_is_none() -> None:
     """Nor is an empty one."""
-    assert Column.of(range(10**300, 10**300 + 2)) is None
+    assert isinstance(Column.of(range(10**300, 10**300 + 2)), BlockColumn)
     assert Column.of(range(0)) is None
 
 

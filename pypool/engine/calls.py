@@ -136,7 +136,7 @@ class Portion:
     def size(self) -> int:
         """Bytes of its items."""
         if isinstance(self.items, Column):
-            return len(self.items.data)
+            return self.items.size
         return sum(map(len, self.items))
 
 

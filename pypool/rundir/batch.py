@@ -16,7 +16,8 @@ or, if the items are a column (see `columns`),
     CRC-32 of each block of 64 of them, begun with its index (4 bytes each)
     | the column
 
-or nothing, if they are a range.
+or nothing, if they are a range. Plain items are pickled 64 at a time (see `columns`): then each of
+these blocks stands for an item in the first of these tables.
 
 A part says from which task on (4 bytes) the tasks have which indexes in their call (8 bytes).
 Each item, or block, has a checksum of its own, so a worker reads its range and nothing else. Of
@@ -28,15 +29,16 @@ of its own, and there is only the name of that.
 from __future__ import annotations
 
 import os
+import pickle
 import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from zlib import crc32
 
-from pypool.columns import Column, RangeColumn, load, range_of
-from pypool.kinds import PICKLES, RANGES, is_name, known, pack_about, unpack_name
+from pypool.columns import IN_BLOCK, BlockColumn, Column, RangeColumn, load, range_of
+from pypool.kinds import BLOCKS, PICKLES, RANGES, is_name, known, pack_about, unpack_name
 from pypool.packing import Packed, Shelf
 from pypool.rundir import records
 
@@ -63,7 +65,6 @@ WHERE = struct.Struct("<IIQ")
 
 _OFFSET = 8
 _CHECK = 4
-_BLOCK = 64
 _LARGEST = 1 << 64
 
 
@@ -121,14 +122,21 @@ def encode(
     head = records.frame(mark, records.BATCH, meta, key=number)
     if isinstance(items, RangeColumn):
         return [head]
+    if isinstance(items, BlockColumn):
+        return [head, *_one_by_one(items.blocks)]
     if isinstance(items, Column):
         checks = _checks_of_blocks(items.data, known(kind).width, 0)
         return [head, checks.tobytes(), items.data]
     whole = [*items, *shared.values()] if shared else items
     small, shelf = _without_buffers(whole, len(head))
-    offsets = array("Q", accumulate(map(len, small), initial=0))
-    checks = array("I", map(crc32, small, range(len(small))))
-    return [head, offsets.tobytes(), checks.tobytes(), *small, *shelf]
+    return [head, *_one_by_one(small), *shelf]
+
+
+def _one_by_one(items: Sequence[bytes]) -> list[bytes]:
+    """Where each begins, their checksums, themselves."""
+    offsets = array("Q", accumulate(map(len, items), initial=0))
+    checks = array("I", map(crc32, items, range(len(items))))
+    return [offsets.tobytes(), checks.tobytes(), *items]
 
 
 def _without_buffers(
@@ -150,7 +158,7 @@ def _without_buffers(
 
 def _checks_of_blocks(column: bytes, width: int, first: int) -> array[int]:
     """Those of all blocks, of which the first one has that index."""
-    size = _BLOCK * width
+    size = IN_BLOCK * width
     blocks = [column[start : start + size] for start in range(0, len(column), size)]
     return array("I", map(crc32, blocks, range(first, first + len(blocks))))
 
@@ -198,13 +206,13 @@ class BatchReader:
         self.seed = head[seed:]
         self.fd = self._fd = fd
         self.start = offset
-        self._all = self.count + shared
-        behind_head = offset + records.HEADER_SIZE + len(head)
-        self._offsets = behind_head
-        self._checks = behind_head + (0 if self.is_column else _OFFSET * (self._all + 1))
-        checks = -(-self.count // _BLOCK) if self.is_column else self._all
-        self._items = self._checks + _CHECK * checks
-        self._blocks = 0, b""
+        pieces = -(-self.count // IN_BLOCK) if self.is_column else self.count + shared
+        have_offsets = not self.is_column or self._kind == BLOCKS
+        self._offsets = offset + records.HEADER_SIZE + len(head)
+        self._checks = self._offsets + (_OFFSET * (pieces + 1) if have_offsets else 0)
+        self._items = self._checks + _CHECK * pieces
+        self._column_from = 0, b""
+        self._loaded_from: tuple[int, list[Any]] = 0, []
 
     def index_in_call(self, task: int) -> int:
         """Which item of its call a task of the batch is."""
@@ -215,8 +223,8 @@ class BatchReader:
     def items(self, first: int, last: int) -> list[bytes]:
         """The items first, ..., last - 1, pickled, without their large buffers."""
         self._check_range(first, last)
-        if self._kind.startswith(RANGES):
-            return list(RangeColumn(self._numbers()[first:last]))
+        if self._kind == BLOCKS or self._kind.startswith(RANGES):
+            return [pickle.dumps(each, 5) for each in self.values(first, last)]
         if self.is_column:
             return list(Column(self._kind, self._column(first, last)))
         return self._read_items(first, last)
@@ -226,6 +234,8 @@ class BatchReader:
         self._check_range(first, last)
         if self._kind.startswith(RANGES):
             return list(self._numbers()[first:last])
+        if self._kind == BLOCKS:
+            return self._of_blocks(first, last)
         return load(self._kind, self._column(first, last), last - first)
 
     def _numbers(self) -> range:
@@ -239,25 +249,34 @@ class BatchReader:
             width = known(self._kind).width
         except ValueError as error:
             raise BatchDamaged(f"batch {self.number}: {error}") from error
-        start, data = self._blocks
+        start, data = self._column_from
         if not start <= first <= last <= start + len(data) // width:
-            start = first // _BLOCK * _BLOCK
+            start = first // IN_BLOCK * IN_BLOCK
             try:
-                data = self._whole_blocks(first // _BLOCK, -(-last // _BLOCK), width)
+                data = self._whole_blocks(first // IN_BLOCK, -(-last // IN_BLOCK), width)
             except BatchDamaged:
                 self._begin = b""  # it may have arrived meanwhile
                 raise
-            self._blocks = start, data  # a message may be for one task: the next comes from here
+            self._column_from = start, data  # a message may be for one task: the next is here, too
         return data[width * (first - start) : width * (last - start)]
+
+    def _of_blocks(self, first: int, last: int) -> list[Any]:
+        start, values = self._loaded_from
+        if not start <= first <= last <= start + len(values):
+            start = first // IN_BLOCK * IN_BLOCK
+            blocks = self._read_items(first // IN_BLOCK, -(-last // IN_BLOCK))
+            values = list(chain.from_iterable(map(pickle.loads, blocks)))
+            self._loaded_from = start, values
+        return values[first - start : last - start]
 
     def _check_range(self, first: int, last: int) -> None:
         if not first <= last <= self.count:
             raise BatchDamaged(f"batch {self.number} has {self.count} items, not {last}")
 
     def _whole_blocks(self, block: int, end: int, width: int) -> bytes:
-        start = block * _BLOCK
+        start = block * IN_BLOCK
         checks = self._table("I", self._checks + _CHECK * block, end - block)
-        count = min(end * _BLOCK, self.count) - start
+        count = min(end * IN_BLOCK, self.count) - start
         data = self._read(self._items + width * start, width * count)
         if _checks_of_blocks(data, width, block) != checks:
             told = f"the items from {start} on are damaged"
@@ -292,7 +311,10 @@ class BatchReader:
         found_checks = array("I", map(crc32, found, range(first, last)))
         if found_checks != checks:
             wrong = next(n for n, check in enumerate(checks) if check != found_checks[n])
-            raise BatchDamaged(f"batch {self.number}: item {first + wrong} is damaged")
+            told = f"item {first + wrong} is damaged"
+            if self._kind == BLOCKS:
+                told = f"the items from {IN_BLOCK * (first + wrong)} on are damaged"
+            raise BatchDamaged(f"batch {self.number}: {told}")
         return found
 
     def _table(self, code: str, offset: int, count: int) -> array[int]:

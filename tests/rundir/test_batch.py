@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pypool.columns import Column
+from pypool.columns import BlockColumn, Column
 from pypool.rundir import batch, records
 from pypool.rundir.batch import BatchDamaged, BatchReader
 
@@ -172,6 +173,48 @@ def test_any_range_of_numbers(file: int, items: list[int], data: st.DataObject) 
     again = data.draw(st.integers(0, len(items)))
     assert reader.values(min(first, again), again) == items[min(first, again) : again]
     assert reader.items(first, last) == [pickle.dumps(each, 5) for each in items[first:last]]
+
+
+plain = st.lists(st.text() | st.none() | st.integers() | st.booleans(), min_size=1, max_size=200)
+
+
+def encoded_texts(items: list[Any]) -> bytes:
+    column = Column.of(items)
+    assert isinstance(column, BlockColumn)
+    return b"".join(batch.encode(MARK, 1, batch.MAP, DIGEST, column))
+
+
+@quick
+@given(items=plain, data=st.data())
+def test_any_part_of_plain_items(file: int, items: list[Any], data: st.DataObject) -> None:
+    """A batch of blocks reads back as values, and as what other batches have: pickles."""
+    items = [*items, "a text"]
+    fill(file, encoded_texts(items))
+    reader = BatchReader(file, MARK, 1, 0)
+    assert reader.is_column
+    assert reader.count == len(items)
+    for _ in range(3):
+        first = data.draw(st.integers(0, len(items)))
+        last = data.draw(st.integers(first, len(items)))
+        assert reader.values(first, last) == items[first:last]
+        assert reader.items(first, last) == [pickle.dumps(each, 5) for each in items[first:last]]
+    with pytest.raises(BatchDamaged, match="has"):
+        reader.values(0, len(items) + 1)
+
+
+def test_damage_in_one_block(file: int) -> None:
+    """A worker whose blocks are whole does not mind; and it may arrive yet."""
+    items = [f"text {number}" for number in range(200)]
+    whole = bytearray(encoded_texts(items))
+    whole[-3] ^= 1
+    fill(file, bytes(whole))
+    reader = BatchReader(file, MARK, 1, 0)
+    assert reader.values(10, 192) == items[10:192]
+    with pytest.raises(BatchDamaged, match="the items from 192 on are damaged"):
+        reader.values(191, 193)
+    whole[-3] ^= 1
+    fill(file, bytes(whole))
+    assert reader.values(191, 193) == items[191:193]
 
 
 @pytest.mark.parametrize("numbers", [range(7), range(10, -70, -1), range(2**64, 2**64 + 9, 3)])
