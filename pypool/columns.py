@@ -87,10 +87,8 @@ class Column(Sequence[bytes]):
         """The items, if all are of one kind: numbers, tuples of such, small arrays; or if all are
         light and plain.
         """
-        if type(items) is range and items:
-            column = RangeColumn(items)
-            if len(column.kind) <= LONGEST_ABOUT:
-                return column
+        if type(items) is range and items and RangeColumn.can_tell(items):
+            return RangeColumn(items)
         taken = list(items)  # as it iterates, and as it is now
         if not taken:
             return None
@@ -216,6 +214,11 @@ class RangeColumn(Column):
         self.data = b""
         self._numbers = numbers
 
+    @staticmethod
+    def can_tell(numbers: range) -> bool:
+        """Whether its name is not too long: each number has a digit for 3.3 bits."""
+        return max(abs(numbers.start), abs(numbers.step)).bit_length() < 1.5 * LONGEST_ABOUT
+
     def __len__(self) -> int:
         return len(self._numbers)
 
@@ -238,7 +241,7 @@ class RangeColumn(Column):
     def joined(self, others: Sequence[Any]) -> Sequence[Any]:
         """These and the others behind them: a range, if those go on where these end."""
         ours = self._numbers
-        if isinstance(others, RangeColumn) and len(others):
+        if isinstance(others, RangeColumn) and ours and len(others):
             theirs = others._numbers
             both = range(ours.start, ours[-1] + (1 + len(theirs)) * ours.step, ours.step)
             if both[len(ours) :] == theirs:

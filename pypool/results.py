@@ -309,6 +309,15 @@ class Stream:
         How many if items and results are light and come fast.
     pull : callable, optional
         Runs the next task, here and now; called when the consumer finds nothing.
+
+    Attributes
+    ----------
+    in_hand : list
+        The results that the consumer goes through: it takes the last one without a word.
+    handed_out : int
+        How many there are in that list or were before it; written behind it.
+    over : bool
+        Nothing is to be fed any more.
     """
 
     def __init__(self, bound: int, most: int = 0, pull: Callable[[], object] | None = None) -> None:
@@ -324,8 +333,8 @@ class Stream:
         self._begun = 0
         self._refused = 0
         self._arrived = 0
-        self._handed_out = 0
-        self._in_hand: list[Any] = []
+        self.handed_out = 0
+        self.in_hand: list[Any] = []
         self._seen = 0
         self._full = False
         self._wanted: float = 0
@@ -364,9 +373,12 @@ class Stream:
             self._room_at = ceil(self._begun - self._wanted)
             self._full = True
             look_in = SHORTEST_LOOK
-            while not (self._has_room() or self.over):
+            while True:
+                looks = bool(self.in_hand)  # before: who takes the last one says nothing
+                if self._has_room() or self.over:
+                    break
                 with suppress(Empty):
-                    self._pokes.get(timeout=look_in if self._in_hand else None)
+                    self._pokes.get(timeout=look_in if looks else None)
                 look_in = min(2 * look_in, LONGEST_LOOK)
             self._full = False
             self._learn_pace(monotonic())
@@ -406,8 +418,8 @@ class Stream:
     @property
     def _consumed(self) -> int:
         """Results that the consumer has got, or for a moment fewer."""
-        handed_out = self._handed_out
-        return handed_out - len(self._in_hand)
+        handed_out = self.handed_out
+        return handed_out - len(self.in_hand)
 
     def set_length(self, count: int, error: BaseException | None = None) -> None:
         """There are no more items; maybe because the iterable raised an exception."""
@@ -463,19 +475,15 @@ class Stream:
                 return self._arrivals.get(timeout=seconds)
         raise multiprocessing.TimeoutError
 
-    def hand_out(self, values: list[Any], count: int) -> None:
-        """The consumer takes so many results out of that list, and had all others before."""
-        self._in_hand = values
-        self._handed_out += count
-
     def consumed(self) -> None:
         """The consumer has got a result, and maybe gets others without a word."""
-        if self._full and self._handed_out >= self._room_at:
+        if self._full and self.handed_out >= self._room_at:
             self._pokes.put(None)  # who feeds may be waiting for that
 
     def abandon(self) -> None:
         """Nobody will consume what is to come. All tasks are run nevertheless."""
         self._abandoned = True
+        self.in_hand = []
         self._pokes.put(None)
 
 
@@ -564,13 +572,16 @@ class IMapUnorderedIterator(Generic[T]):
         return False
 
     def _keep(self, first: int, success: bool, values: list[Any]) -> None:
-        self._given += len(values)
+        count, stream = len(values), self._stream
         if success or self._return_exceptions:
-            self._current = values[::-1]
-            self._stream.hand_out(self._current, len(values))
+            kept, raised = values[::-1], []
         else:
-            self._raised = values
-            self._stream.hand_out([], len(values))
+            kept, raised = [], values
+        # no call from here on, or a signal could come between
+        stream.in_hand = kept
+        stream.handed_out += count
+        self._current, self._raised = kept, raised
+        self._given += count
 
 
 class IMapIterator(IMapUnorderedIterator[T]):
@@ -583,10 +594,12 @@ class IMapIterator(IMapUnorderedIterator[T]):
         self._early: dict[int, tuple[bool, list[Any]]] = {}
 
     def _finds_next(self) -> bool:
-        found = self._early.pop(self._given, None)
+        first = self._given
+        found = self._early.get(first)
         if found is None:
             return False
-        super()._keep(self._given, *found)
+        super()._keep(first, *found)
+        del self._early[first]
         return True
 
     def _keep(self, first: int, success: bool, values: list[Any]) -> None:

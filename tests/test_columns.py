@@ -207,8 +207,12 @@ def test_of_a_range_only_its_name_is_told(items: range) -> None:
 
 
 def test_a_range_of_numbers_with_too_many_digits_is_none() -> None:
-    """Nor is an empty one."""
-    assert isinstance(Column.of(range(10**300, 10**300 + 2)), BlockColumn)
+    """Nor is an empty one. More digits than Python writes are no trouble."""
+    for large in (10**300, 10**5000):
+        for items in (range(large, large + 2), range(0, 2 * large, large)):
+            column = Column.of(items)
+            assert isinstance(column, BlockColumn)
+            assert [pickle.loads(each) for each in column] == [*items]
     assert Column.of(range(0)) is None
 
 
@@ -231,6 +235,7 @@ def test_a_range_that_goes_on_is_one(others: Any, joined: range | None) -> None:
     assert [pickle.loads(each) for each in both] == [0, 2, *others]
     assert isinstance(both, RangeColumn) == (joined is not None)
     assert first.joined([]) is first
+    assert [pickle.loads(each) for each in first[:0].joined(second)] == [*others]
 
 
 @pytest.mark.parametrize("name", ["r", "r1", "r1:", "r1:x", "r1:2:3"])

@@ -355,6 +355,47 @@ def test_results_that_came_together_are_consumed_one_by_one() -> None:
     assert list(results) == [*range(50, 100)]
 
 
+def test_who_takes_the_last_of_several_need_not_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was seen that there is no room, and then it is taken."""
+    stream = Stream(4)
+    results: IMapIterator[int] = IMapIterator(stream)
+    stream.await_room(4)
+    stream.set_items(stream.begin_items(4), [0, 1])
+    has_room, looked, go_on = stream._has_room, threading.Event(), threading.Event()
+
+    def look_and_wait() -> bool:
+        found = has_room()
+        if len(stream.in_hand) == 1 and not looked.is_set():
+            looked.set()
+            go_on.wait()
+        return found
+
+    monkeypatch.setattr(stream, "_has_room", look_and_wait)
+    thread = threading.Thread(target=stream.await_room, args=(1,))
+    thread.start()
+    assert next(results) == 0
+    assert looked.wait(10)
+    assert next(results) == 1
+    go_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_what_nobody_consumes_any_more_is_not_kept() -> None:
+    """Though the call goes on."""
+    stream = Stream(100)
+    results: IMapIterator[set[int]] | None = IMapIterator(stream)
+    values: list[set[int]] = [set() for _ in range(50)]
+    kept = list(map(weakref.ref, values))
+    stream.set_items(stream.begin_items(50), values)
+    del values
+    assert results is not None
+    assert next(results) == set()
+    results = None
+    gc.collect()
+    assert not any(each() is not None for each in kept)
+
+
 def test_several_consumers_share_the_results() -> None:
     """Each has its own, and none is lost."""
     stream = Stream(1000)

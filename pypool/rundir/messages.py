@@ -26,7 +26,7 @@ ERROR = 1
 UNPICKLABLE = 2
 """The function returned something that does not pickle; the body says what and why."""
 VOID = 3
-"""From worker to agent only: the batch could not be read, nothing of this message was begun."""
+"""From worker to agent only: the batch could not be read, nothing more of this message is begun."""
 VALUES = 5
 """Values of several tasks, the entry's and those behind it; see `values`."""
 STOPPED = 6

@@ -182,7 +182,7 @@ class ShortTasks:
                     now = start
         except BaseException:  # files cannot be read, as a rule; the tasks before it are done
             task.begin(before)
-            self._rest(index, begun, now - start)
+            self._rest(self._place, begun, now - start)
             raise
         self._rest(index, begun, now - start)
         task.begin(before)

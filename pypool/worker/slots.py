@@ -410,7 +410,8 @@ class Slot:
             return None
         piece = self.outstanding[0]
         if outcome == VOID:
-            self._page.bar.lift()
+            if self._page.bar.message == piece.message:
+                self._page.bar.lift()
             self.outstanding.popleft()
             while piece.message and self.outstanding:  # the worker has given up all the message
                 if self.outstanding[0].message != piece.message:
@@ -522,7 +523,7 @@ class Slot:
             share, _ = unpack_message(packet)
             self._unread.append((share.batch, share.first, share.last, share.attempt))
         message = self._last_read()
-        if not message or self._page.bar.message == message:
+        if not message or message <= self._page.bar.message:
             return False
         reached = self._page.reached(message)
         first = min(piece.first for piece in self.outstanding if piece.message == message)

@@ -202,7 +202,7 @@ class Worker:
             self._defined.look()
             if self._are_short(share) and self._loads(batch.digest):
                 index = self._run_short(batch, share, message)
-                self._answered = True
+                self._answered = self._answered or index > share.first
                 if index < share.last:
                     self._stop(index, message)
                 return

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pypool import kinds, packing
+from pypool import columns, kinds, packing
 from pypool.engine.backend import WorkerRules, run_info
 from pypool.options import Options
 from pypool.rundir import batch, messages, names, records
@@ -112,7 +112,7 @@ def test_run_directory_page_tells_the_sizes() -> None:
     assert f"{names.PART_LIMIT >> 20} MiB" in text
     assert f"those\nbelow {names.OWN_BATCH >> 20} MiB" in text
     assert f"in another file after {names.BATCHES_LIMIT >> 20} MiB" in text
-    assert f"each block of {batch._BLOCK} of them" in text
+    assert f"each block of {columns.IN_BLOCK} of them" in text
 
 
 def test_run_directory_page_lists_all_columns() -> None:

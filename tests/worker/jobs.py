@@ -202,6 +202,26 @@ class Unloadable:
         return refuse_to_load, ()
 
 
+def refuse_to_load_later(fifo: str) -> NoReturn:
+    """Not before the fifo is released, for the first time."""
+    path = Path(fifo)
+    if path.exists():
+        hold(fifo)
+        path.unlink()
+    raise Frozen(5)
+
+
+class UnloadableLater:
+    def __init__(self, fifo: str) -> None:
+        self.fifo = fifo
+
+    def __call__(self, x: object) -> object:
+        return x
+
+    def __reduce__(self) -> tuple[Callable[[str], NoReturn], tuple[str]]:
+        return refuse_to_load_later, (self.fifo,)
+
+
 def no_output(x: int) -> int:
     sys.stdout = None
     return x

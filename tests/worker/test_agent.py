@@ -861,6 +861,21 @@ def test_who_has_the_rest_of_a_message_taken_away_goes_on(play: Play) -> None:
     assert set(told(player, number)) == {0, *range(5, 20)}
 
 
+def test_what_was_taken_away_is_not_begun_though_the_function_does_not_load(play: Play) -> None:
+    """Each task says by itself what is wrong with the function: those that are left."""
+    player = play()
+    fifo = player.fifo()
+    number = player.write(jobs.UnloadableLater(fifo), [0.0] * 31, chunk=0)
+    player.share(number, 0, 31, each=1e-4)
+    player.begun(fifo)
+    player.send(records.RETURN, key=7)
+    assert player.words(records.RETURNED)["ranges"] == [[number, 1, 31]]
+    player.release(fifo)
+    later = player.deal(jobs.double, [4])
+    assert player.values(later, 1) == [8]
+    assert [(entry.index, entry.outcome) for entry in player.entries(number)] == [(0, ERROR)]
+
+
 class Place(Slot):
     """A slot without a worker; it says what it is given."""
 

@@ -8,6 +8,8 @@ import time
 from mmap import mmap
 from typing import Any
 
+import pytest
+
 from pypool.rundir.messages import Share
 from pypool.worker import bar
 from pypool.worker.bar import SETTLED_SECONDS
@@ -39,6 +41,28 @@ def test_there_is_one_for_a_message_from_a_task_on() -> None:
     page.bar.lower(3, 10)
     page.clear()
     assert page.bar.message == 0
+
+
+def test_where_a_worker_is_is_read_again_if_it_just_changed_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """How many values there are belongs to the task from which on they are counted."""
+    page = Page()
+    page.reads(3, 100)
+    page.laid_by.begin(1, 40, 1, "q")
+    page.laid_by.adding("q")(7)
+    page.goes_on()
+    state, looks = page._state, []
+
+    def goes_on_meanwhile() -> tuple[int, int, int, int]:
+        looks.append(state())
+        if len(looks) == 1:
+            page.laid_by.begin(1, 41, 1, "q")
+        return looks[-1]
+
+    monkeypatch.setattr(page, "_state", goes_on_meanwhile)
+    assert page.reached(3) == 41
+    assert len(looks) == 3
 
 
 def test_two_processes_at_the_same_time() -> None:

@@ -149,6 +149,30 @@ def test_who_goes_on_meets_no_bar_of_an_earlier_message(slot: Slot) -> None:
     assert slot._page.bar.bars(after, 21)
 
 
+def test_what_an_earlier_message_has_to_say_lifts_no_bar(slot: Slot) -> None:
+    """The worker has read the next one, but not said so; what it did before is on its way."""
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    assert slot.send(Piece(held, 10, 20))
+    read_message(slot, at=9)
+    slot._page.rests_before(10)
+    _, number = unpack_message(os.read(slot._packets_kept, 4096))
+    assert ranges(slots.take_back([slot])) == [(10, 20)]
+    assert slots.take_back([slot]) == []
+    assert slot._page.bar.bars(number, 10)
+    slot._whole(pack_entry(0, 1, VOID, 0, 0, 0, 0, (0, 0), b"it is damaged"))
+    assert slot._page.bar.bars(number, 10)
+
+
+def test_what_a_worker_gives_up_needs_no_bar(slot: Slot) -> None:
+    held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
+    assert slot.send(Piece(held, 0, 10))
+    number = read_message(slot, at=1)
+    assert ranges(slots.take_back([slot])) == [(2, 10)]
+    slot._whole(pack_entry(0, 1, VOID, 0, 0, 0, 0, (0, 0), b"it is damaged"))
+    assert not slot._page.bar.bars(number, 2)
+
+
 def test_a_message_of_which_some_was_taken_back_may_be_void(slot: Slot) -> None:
     """All that was left of it is done elsewhere."""
     held = Held(1, Share(1, 1, 0, 0, 30, seconds=1e-3))
