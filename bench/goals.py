@@ -199,6 +199,9 @@ def locally() -> Iterable[Goal]:
         label = Short(milliseconds).label
         found = against(STANDARD, LOCAL, label, "warm map")
         yield Goal(f"{label}, local, over `{STANDARD}`", found, "at most", 1.1)
+    label = Many(1_000_000).label
+    found = against(STANDARD, LOCAL, label, "warm map")
+    yield Goal(f"{label}, local, over `{STANDARD}`", found, "at most", 1.1)
     found = against(STANDARD, LOCAL, Unordered(100_000).label, ONE_BY_ONE)
     yield Goal(f"10,000 no-ops one by one, local, over `{STANDARD}`", found, "at most", 1.1)
     found = against(STANDARD, LOCAL, Items(3000).label, "arrays of ten floats")

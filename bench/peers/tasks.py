@@ -76,15 +76,20 @@ def made_items(
 
     Parameters
     ----------
-    kind : {"range", "list", "tuples", "instances", "rows", "sizes", "arrays"}
-        Numbers from 0 to the first; the numbers themselves; so many pairs of numbers, as tuples or
-        as instances of `own`; so many arrays of ten numbers; so many numbers with a size of so many
-        bytes; so many arrays of so many bytes.
+    kind : str
+        "range": numbers from 0 to the first; "numbers": the same as a list; "list": the numbers
+        themselves; "texts": so many; "tuples", "instances": so many pairs of numbers, as such or as
+        instances of `own`; "rows": so many arrays of ten numbers; "sizes": so many numbers with a
+        size of so many bytes; "arrays": so many of so many bytes.
     """
     if kind == "range":
         return range(numbers[0])
     if kind == "list":
         return list(numbers)
+    if kind == "numbers":
+        return list(range(numbers[0]))
+    if kind == "texts":
+        return [f"exposure-{number}.fits" for number in range(numbers[0])]
     if kind in ("tuples", "instances"):
         pairs = [(number, 0.5 * number) for number in range(numbers[0])]
         return pairs if own is None or kind == "tuples" else [own(*pair) for pair in pairs]

@@ -60,13 +60,14 @@ class Taken(Returned):
 
 
 class Items(Workload):
-    """So many small items, taken and returned: tuples, arrays, instances of the script's own class.
-
-    Workers cannot import that class.
+    """So many small items, taken and returned: a list of numbers, texts, tuples, arrays, instances
+    of the script's own class, which workers cannot import.
     """
 
     defaults = (3000,)
     measures = (
+        Measure("numbers in a list", "ms"),
+        Measure("texts", "ms"),
         Measure("tuples", "ms"),
         Measure("arrays of ten floats", "ms"),
         Measure("instances of the script's class", "ms"),
@@ -86,7 +87,7 @@ class Items(Workload):
         with seat.open() as turn:
             turn.start()
             turn.warm_up()
-            kinds = ("tuples", "rows", "instances")
+            kinds = ("numbers", "texts", "tuples", "rows", "instances")
             for measure, kind in zip(self.measures, kinds, strict=True):
                 answer = turn.map("no_op", kind, self.tasks, times=self.maps)
                 found[measure.name] = 1000 * statistics.median(answer["seconds"])
