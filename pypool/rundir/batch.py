@@ -229,11 +229,11 @@ class BatchReader:
             return list(Column(self._kind, self._column(first, last)))
         return self._read_items(first, last)
 
-    def values(self, first: int, last: int) -> list[Any]:
+    def values(self, first: int, last: int) -> Sequence[Any]:
         """The items first, ..., last - 1 themselves, if they are a column."""
         self._check_range(first, last)
         if self._kind.startswith(RANGES):
-            return list(self._numbers()[first:last])
+            return self._numbers()[first:last]
         if self._kind == BLOCKS:
             return self._of_blocks(first, last)
         return load(self._kind, self._column(first, last), last - first)

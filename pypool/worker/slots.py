@@ -74,6 +74,9 @@ REMEMBERED = 64
 NO_RESERVE = 20e-6
 """Tasks that take no longer are done sooner than is thought: they are no reserve."""
 
+FEW_TIMED = 10
+"""The first calls of a function may take many times as long as others: so many count for little."""
+
 _PIPE_BYTES = 1 << 20
 
 
@@ -102,6 +105,12 @@ class Held:
     @property
     def known(self) -> bool:
         return self.seconds > 0
+
+    @property
+    def is_reserve(self) -> bool:
+        """Its tasks will take as long as is thought, or not much shorter."""
+        is_sure = self.timed > FEW_TIMED or self.share.seconds > 0
+        return is_sure and self.seconds > NO_RESERVE
 
     def message_size(self) -> int:
         """Tasks that are passed on together: a chunk, or of short tasks some milliseconds' work."""
@@ -332,7 +341,7 @@ class Slot:
         """Seconds of work behind the task at work, as far as it is known; 0 if it is not."""
         work = 0.0
         for piece in self.outstanding:
-            if piece.held.seconds <= NO_RESERVE:
+            if not piece.held.is_reserve:
                 return 0.0
             work += (piece.last - piece.first) * piece.held.seconds
         return work - self.outstanding[0].held.seconds if work else 0.0

@@ -230,7 +230,7 @@ def test_any_part_of_a_range(file: int, numbers: range) -> None:
     assert reader.count == len(numbers)
     for first in range(len(numbers) + 1):
         for last in range(first, len(numbers) + 1):
-            assert reader.values(first, last) == [*numbers[first:last]]
+            assert [*reader.values(first, last)] == [*numbers[first:last]]
             assert list(map(pickle.loads, reader.items(first, last))) == [*numbers[first:last]]
     with pytest.raises(BatchDamaged, match="has"):
         reader.values(0, len(numbers) + 1)

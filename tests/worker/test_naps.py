@@ -10,7 +10,7 @@ from pypool.rundir.messages import Share
 from pypool.worker.agent import Agent
 from pypool.worker.arrival import Arrival
 from pypool.worker.naps import LONGEST, SHORTEST, Naps
-from pypool.worker.slots import NO_RESERVE, Held, Piece, Slot
+from pypool.worker.slots import FEW_TIMED, NO_RESERVE, Held, Piece, Slot
 
 from .conftest import Play
 from .player import ELEMENT
@@ -54,6 +54,17 @@ def test_the_task_at_work_is_no_reserve(slot: Slot) -> None:
     assert reserve(3, 1.0) == 2.0
     assert reserve(3, 0.0) == 0.0
     assert reserve(1000, NO_RESERVE) == 0.0
+
+
+def test_the_first_calls_say_nothing_of_a_reserve(slot: Slot) -> None:
+    """They may have had much to import; the others are done before the agent wakes up."""
+    held = Held(1, Share(1, 1, 0, 0, 100))
+    slot.outstanding.append(Piece(held, 0, 100))
+    for _ in range(FEW_TIMED):
+        held.learn(0.001, 1)
+        assert slot.reserve() == 0.0
+    held.learn(0.001, 1)
+    assert slot.reserve() > 0.0
 
 
 @pytest.mark.parametrize("reserve", [0, 4])
