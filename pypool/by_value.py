@@ -226,7 +226,7 @@ _WRAPPERS: list[tuple[Any, tuple[str, ...]]] = [
 _SINGLE_DISPATCH: types.CodeType = getattr(functools.singledispatch(abs), "__code__")  # noqa: B009
 
 
-def _from_library(obj: Any) -> Any:
+def from_library(obj: Any) -> Any:
     """How to make again what a decorator of the library has made in `__main__`; or None.
 
     Those pickle by a name that the worker's `__main__` does not have, or not at all.
@@ -280,7 +280,7 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             named = self.definitions.reduce(obj)
             if named is not NotImplemented:
                 return named
-        known = _from_library(obj)
+        known = from_library(obj)
         if known is not None:
             return known
         if isinstance(obj, types.CodeType):

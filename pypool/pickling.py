@@ -47,6 +47,11 @@ def pack(obj: Any, copies: bool | Copies = False) -> bytes | Packed:
 
 
 def _dumps(obj: Any, buffers: OutOfBand | None) -> bytes:
+    return plain(obj, buffers) or _dumps_by_value(obj, buffers)
+
+
+def plain(obj: Any, buffers: OutOfBand | None) -> bytes:
+    """What the C pickler makes of it; nothing if that is not what a worker can load."""
     try:
         data = pickle.dumps(obj, 5, buffer_callback=buffers)
     except Exception:
@@ -55,7 +60,7 @@ def _dumps(obj: Any, buffers: OutOfBand | None) -> bytes:
         return data
     if buffers is not None:
         buffers.buffers.clear()
-    return _dumps_by_value(obj, buffers)
+    return b""
 
 
 def marks() -> tuple[bytes, ...]:

@@ -29,6 +29,7 @@ LAYERS = [
         "definitions",
         "by_value",
         "stable",
+        "state",
         "code",
         "errors",
         "printable",
@@ -72,6 +73,7 @@ NARROW = {
     "task": {"task", "words"},
     "words": {"words"},
     "stable": {"stable"},
+    "state": {"state", "pickling", "packing", "by_value"},
     "code": {"code"},
 }
 LOADED_FOR_HELLO = {

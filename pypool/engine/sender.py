@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pypool import packing, pickling
+from pypool import pickling
 from pypool.engine.backend import Backend, ClusterBackend, WorkerRules
 from pypool.engine.callbacks import Callbacks
 from pypool.engine.calls import Call, Handle, Portion
 from pypool.engine.dispatcher import Dispatcher
 from pypool.engine.feed import Feed
+from pypool.engine.functions import Functions
 from pypool.engine.runs.digests import digests_for
 from pypool.items import pack_items
 from pypool.results import AsyncResult, MapResult, Stream
@@ -48,6 +49,7 @@ class Sender:
         self._dispatcher: Dispatcher | None = None
         self._latest: Dispatcher | None = None
         self._callbacks = Callbacks()
+        self._functions = Functions()
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self.post = self._callbacks.post
 
@@ -138,15 +140,13 @@ class Sender:
         copies: bool,
     ) -> Call:
         name = pickling.function_name(function)
-        what = f"{name}, with the globals that it uses,"
         try:
-            pickled = pickling.pack_given(function, what, copies)
+            pickled, digest = self._functions.pack(function, name, copies)
         except pickling.CannotPickle as trouble:
             guilty = pickling.guilty_global(function)
             if guilty is not None:
                 pickling.add_note(trouble.error, f"pypool: because of {guilty}")
             raise
-        digest = packing.digest(pickled)
         call = Call(kind, pickled, digest, name, chunk, handle, seed)
         if self._named:
             call.knows = digests_for(kind, function, seed + self._rules.known_by)

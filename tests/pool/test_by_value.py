@@ -244,6 +244,41 @@ def test_a_global_of_main_that_is_changed_back_is_seen(driver: Driver) -> None:
     assert driver.run(program) == "".join(told.format(factor) for factor in (1, 2, 1, 2, 1))
 
 
+def test_changes_in_place_are_seen(driver: Driver) -> None:
+    """In an array, in a list, in what a method's object holds, in code: call by call, and back."""
+    program = """
+        import numpy as np
+
+        DATA, MORE = np.zeros(100_000), [0]
+
+        class Model:
+            def __init__(self):
+                self.values = np.zeros(100_000)
+
+            def likelihood(self, number):
+                return DATA[70_000] + MORE[-1] + self.values[3] + helper(number)
+
+        def helper(number):
+            return number
+
+        model = Model()
+        with POOL as pool:
+            for turn in range(6):
+                DATA[70_000] = 1000 * (turn % 2)
+                MORE[0] = 100 * (turn % 3)
+                model.values[3] = 10 * (turn // 3)
+                if turn == 4:
+                    def helper(number):
+                        return -number
+                for _ in range(2):
+                    alone = pool.apply(model.likelihood, (1,))
+                    together = pool.map(model.likelihood, [1, 1])
+                    assert {alone, *together} == {model.likelihood(1)}, turn
+        print("all seen")
+        """
+    assert driver.run(program) == "all seen\n"
+
+
 def test_functions_that_take_turns_are_loaded_once(driver: Driver) -> None:
     """They bring the same globals each: an object that counts its calls goes on counting."""
     output = driver.run(

@@ -1,0 +1,192 @@
+"""The state of a function: all that decides what it is pickled as, written down fast.
+
+To pickle a function of `__main__` by value takes cloudpickle a while. To see that nothing has
+changed since the last time takes less: the C pickler writes the values that it reads, and code,
+which cannot change, is told by its identity. Two states of one process are equal only if the
+pickles would do the same. Nothing that is written here is ever loaded.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import types
+from itertools import count
+from weakref import WeakKeyDictionary
+
+from pypool.pickling import contains, marks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from pypool.packing import OutOfBand
+
+MOST_CODE = 1000
+"""So much code is told by its identity; then all of it gets new numbers."""
+
+_MADE = len
+"""Stands for what makes an object again."""
+
+_GLOBAL_STEPS = ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL")
+
+_NO_VALUE = (types.GetSetDescriptorType, types.MemberDescriptorType)
+"""What a class has of these kinds Python has put there."""
+
+
+class _Untold(Exception):
+    """It is made of something of which this module does not know what would be pickled."""
+
+
+class States:
+    """Writes states, which are comparable with each other as long as this object lives."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._code: dict[int, tuple[types.CodeType, int, tuple[str, ...]]] = {}
+        self._classes: WeakKeyDictionary[type, int] = WeakKeyDictionary()
+
+    def of(self, function: Callable[..., Any], buffers: OutOfBand) -> bytes:
+        """The state, without its large buffers; nothing if it cannot be told."""
+        from pypool import by_value
+
+        modules = marks()
+        try:
+            with io.BytesIO() as file:
+                writer = _Writer(file, buffers, self, tuple(mark.decode() for mark in modules))
+                writer.from_library = by_value.from_library
+                writer.dump(function)
+                state = file.getvalue()
+        except Exception:  # to pickle it by value will say what is wrong, or will work
+            return b""
+        if contains(state, modules):
+            return b""  # something was written by its name, and may have changed
+        return state + b"%d" % len(sys.modules)  # what is imported decides which submodules travel
+
+    def code(self, code: types.CodeType) -> tuple[int, tuple[str, ...]]:
+        """Its number, and the names of the globals that it may read."""
+        known = self._code.get(id(code))
+        if known is None:
+            if len(self._code) >= MOST_CODE:
+                self._code.clear()
+            known = code, next(self._numbers), tuple(dict.fromkeys(_globals(code)))
+            self._code[id(code)] = known
+        return known[1:]
+
+    def cls(self, cls: type) -> int:
+        """Its number."""
+        number = self._classes.get(cls)
+        if number is None:
+            number = self._classes[cls] = next(self._numbers)
+        return number
+
+
+class _Writer(pickle.Pickler):
+    """Writes the state of one function.
+
+    What refers to itself does so in what `reducer_override` gives as its state: the pickler has
+    noted by then that it was there.
+    """
+
+    from_library: Callable[[Any], Any]
+
+    def __init__(
+        self, file: io.BytesIO, buffers: OutOfBand, states: States, by_value: tuple[str, ...]
+    ) -> None:
+        super().__init__(file, 5, buffer_callback=buffers)
+        self._states = states
+        self._by_value = by_value
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is types.FunctionType:
+            return self._function(obj) if self._goes_by_value(obj) else NotImplemented
+        if isinstance(obj, type):
+            return self._class(obj) if self._goes_by_value(obj) else NotImplemented
+        if kind is types.ModuleType:
+            return _MADE, (self._module(obj),)
+        if kind is property:
+            return _MADE, (obj.fget, obj.fset, obj.fdel, obj.__doc__)
+        if kind is staticmethod or kind is classmethod:
+            return _MADE, (kind.__name__, obj.__func__)
+        if kind is types.MappingProxyType:
+            return _MADE, (dict(obj),)
+        made = self.from_library(obj)
+        return NotImplemented if made is None else made
+
+    def _goes_by_value(self, obj: Any) -> bool:
+        """Whether it does not travel by its name."""
+        module = obj.__module__
+        if type(module) is not str or module.startswith(self._by_value):
+            return True
+        found: Any = sys.modules.get(module)
+        for part in obj.__qualname__.split("."):
+            found = getattr(found, part, None)
+        return found is not obj
+
+    def _module(self, module: types.ModuleType) -> str:
+        name = module.__name__
+        if sys.modules.get(name) is not module or name.startswith(self._by_value):
+            raise _Untold
+        return name
+
+    def _function(self, function: types.FunctionType) -> Any:
+        number, names = self._states.code(function.__code__)
+        read = function.__globals__
+        cells = function.__closure__
+        state = (
+            function.__name__,
+            function.__qualname__,
+            _told(function.__module__),
+            function.__doc__,
+            function.__annotations__,
+            function.__defaults__,
+            function.__kwdefaults__,
+            vars(function),
+            cells and [_content(cell) for cell in cells],
+            _is_top_level(function),
+            {name: read[name] for name in names if name in read},
+        )
+        return _MADE, (number,), state
+
+    def _class(self, cls: type) -> Any:
+        if type(cls) is not type:
+            raise _Untold
+        members = {
+            name: value
+            for name, value in vars(cls).items()
+            if name != "__module__" and not isinstance(value, _NO_VALUE)
+        }
+        state = cls.__qualname__, cls.__bases__, _is_top_level(cls), members
+        return _MADE, (self._states.cls(cls),), state
+
+
+def _told(module: Any) -> Any:
+    """The name of a module; that of the program itself would look like a reference to it."""
+    return None if module == "__main__" else module
+
+
+def _globals(code: types.CodeType) -> Iterator[str]:
+    """The names of those that it reads or sets, with the functions in it."""
+    import dis
+
+    for step in dis.get_instructions(code):
+        if step.opname in _GLOBAL_STEPS:
+            yield step.argval
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _globals(inner)
+
+
+def _content(cell: types.CellType) -> tuple[Any, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # it is empty yet
+        return ()
+
+
+def _is_top_level(obj: Any) -> bool:
+    """Whether `__main__` knows it by its name."""
+    return vars(sys.modules["__main__"]).get(obj.__qualname__) is obj
