@@ -22,6 +22,7 @@ from bench.workloads.maps import (
     Last,
     Lognormal,
     Many,
+    Sampler,
     Short,
     Sorted,
     Start,
@@ -195,6 +196,10 @@ def locally() -> Iterable[Goal]:
     """Local processes, beside those of the standard library."""
     found = against(STANDARD, LOCAL, Again(0).label, "another map")
     yield Goal(f"another map of 16, local, over `{STANDARD}`", found, "at most", 1.1)
+    for milliseconds in (0, 0.1, 1):
+        label = Sampler(milliseconds).label
+        found = against(STANDARD, LOCAL, label, "a map")
+        yield Goal(f"{label}, local, over `{STANDARD}`", found, "at most", 1.1)
     for milliseconds in (0.2, 1, 10):
         label = Short(milliseconds).label
         found = against(STANDARD, LOCAL, label, "warm map")

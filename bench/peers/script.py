@@ -1,13 +1,21 @@
 """The script that a peer's process runs: `python -m bench.peers.script with_loky`.
 
-Its own class is what users' classes are: something of `__main__`, which workers cannot import.
+Its own class and its own function are what those of users are: something of `__main__`, which
+workers cannot import.
 """
 
 import sys
+import time
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
+
+import numpy as np
 
 from bench.peers.serve import serve
+
+DATA = np.arange(131_072.0)
+"""A MiB of what was measured, which the function reads."""
 
 
 @dataclass
@@ -16,5 +24,14 @@ class Sample:
     weight: float
 
 
+def likelihood(point: Any) -> float:
+    """What a sampler asks for a point, whose first number says how many seconds it takes."""
+    end = time.thread_time() + point[0]
+    while time.thread_time() < end:
+        pass
+    return -0.5 * float(point @ point) - float(DATA[int(point[1])])
+
+
 if __name__ == "__main__":
-    serve(import_module(f"bench.peers.{sys.argv[1]}").PEER(), Sample)
+    peer = import_module(f"bench.peers.{sys.argv[1]}").PEER()
+    serve(peer, Sample, {"likelihood": likelihood})

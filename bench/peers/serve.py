@@ -33,6 +33,7 @@ from typing import Any, TextIO
 from bench.peers.tasks import TASKS, made_items
 
 Words = dict[str, Any]
+Tasks = dict[str, Callable[[Any], Any]]
 
 FORGET_PEAK = "5"
 
@@ -86,9 +87,12 @@ class Peer(ABC):
 class Server:
     """Answers requests about one peer."""
 
-    def __init__(self, peer: Peer, own: Callable[[int, float], Any]) -> None:
+    def __init__(
+        self, peer: Peer, own: Callable[[int, float], Any], own_tasks: Tasks | None = None
+    ) -> None:
         self.peer = peer
         self.own = own
+        self.tasks = TASKS | (own_tasks or {})
 
     def answer(self, words: Words) -> Words:
         do: Callable[..., Words] = getattr(self, f"do_{words.pop('do')}")
@@ -116,7 +120,7 @@ class Server:
     def do_map(
         self, task: str, items: list[Any], times: int = 1, chunksize: int | None = None
     ) -> Words:
-        function = TASKS[task]
+        function = self.tasks[task]
         given = self.peer.prepared(function, made_items(items[0], *items[1:], own=self.own))
         run = self.peer.map
         if chunksize is not None:
@@ -141,7 +145,7 @@ class Server:
         given = made_items(*items)
         before = memory_from_now_on()
         begin = time.perf_counter()
-        count = sum(1 for _ in self.peer.imap_unordered(TASKS[task], given, chunksize))
+        count = sum(1 for _ in self.peer.imap_unordered(self.tasks[task], given, chunksize))
         seconds = time.perf_counter() - begin
         grown = memory("VmHWM") - before
         if count != len(given):
@@ -181,10 +185,10 @@ def own_output() -> TextIO:
     return out
 
 
-def serve(peer: Peer, own: Callable[[int, float], Any]) -> None:
-    """Answers until nobody asks any more; `own` is a class of the script."""
+def serve(peer: Peer, own: Callable[[int, float], Any], own_tasks: Tasks | None = None) -> None:
+    """Answers until nobody asks any more; `own` is a class of the script, `own_tasks` functions."""
     out = own_output()
-    server = Server(peer, own)
+    server = Server(peer, own, own_tasks)
     for words in requests():
         try:
             answer = server.answer(words)

@@ -46,6 +46,14 @@ def make_rows(count: int) -> list[Any]:
     return list(np.arange(10.0 * count).reshape(count, 10))
 
 
+def make_points(count: int, seconds: float) -> list[Any]:
+    """The same, for a likelihood that takes so long."""
+    points = make_rows(count)
+    for number, point in enumerate(points):
+        point[:2] = seconds, number
+    return points
+
+
 def return_array(number_and_size: tuple[int, int]) -> Any:
     return make_array(*number_and_size)
 
@@ -79,8 +87,9 @@ def made_items(
     kind : str
         "range": numbers from 0 to the first; "numbers": the same as a list; "list": the numbers
         themselves; "texts": so many; "tuples", "instances": so many pairs of numbers, as such or as
-        instances of `own`; "rows": so many arrays of ten numbers; "sizes": so many numbers with a
-        size of so many bytes; "arrays": so many of so many bytes.
+        instances of `own`; "rows": so many arrays of ten numbers; "points": the same, and so many
+        seconds for each; "sizes": so many numbers with a size of so many bytes; "arrays": so many
+        of so many bytes.
     """
     if kind == "range":
         return range(numbers[0])
@@ -95,6 +104,8 @@ def made_items(
         return pairs if own is None or kind == "tuples" else [own(*pair) for pair in pairs]
     if kind == "rows":
         return make_rows(numbers[0])
+    if kind == "points":
+        return make_points(*numbers)
     count, size = numbers
     if kind == "sizes":
         return [(number, size) for number in range(count)]

@@ -199,6 +199,39 @@ class Short(Workload):
         return {"warm map": answer["seconds"][0]}
 
 
+class Sampler(Workload):
+    """What an ensemble sampler does: maps of 40 points, back to back, by a function of the script.
+
+    It reads a MiB of the script's data and computes for so many milliseconds.
+    """
+
+    choice = Choice("milliseconds of a task", least=0, whole=False)
+    defaults = (0, 0.1, 1)
+    measures = (Measure("a map", "ms"),)
+    points = 40
+
+    @property
+    def label(self) -> str:
+        return f"a sampler's maps, {self.number:g} ms a point"
+
+    @property
+    def tasks(self) -> int:
+        return self.points
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        seconds = self.number / 1000
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            times = self.maps(seat.peer)
+            answer = turn.map("likelihood", "points", self.points, seconds, times=times)
+            turn.stop()
+        return {"a map": 1000 * statistics.median(answer["seconds"])}
+
+    def maps(self, peer: Known) -> int:
+        return 100 if peer.keeps_workers else 1
+
+
 class Many(Workload):
     """So many no-ops: seconds, and by how much the driver's memory grows at its peak.
 
