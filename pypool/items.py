@@ -8,9 +8,11 @@ worth it to be sent by themselves (see `sharing`).
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pypool import pickling
@@ -155,8 +157,13 @@ def pack_items(
     """
     if (column := Column.of(items)) is not None:
         return column, ()
-    packed: list[bytes | Packed] = []
     how: bool | Copies = {} if copies else False
+    if _are_arrays(items):
+        buffers = OutOfBand(how)
+        return [
+            buffers.packed(pickle.dumps(each, 5, buffer_callback=buffers)) for each in items
+        ], ()
+    packed: list[bytes | Packed] = []
     marks = pickling.marks()
     coming = iter(items)
     left = _pack_plain(coming, packed, how, marks)
@@ -170,6 +177,16 @@ def pack_items(
         left = _pack_light(chain((left.item,), coming), packed, pickler)
     common = [] if left is None else _pack_heavy(left, coming, packed, pickler)
     return packed, [*common, *pickler.definitions.common]
+
+
+def _are_arrays(items: Collection[Any]) -> bool:
+    """Whether they are arrays of numbers, each another one: nothing in them needs a closer look."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or set(map(type, items)) != {numpy.ndarray}:
+        return False
+    if len(set(map(id, items))) < len(items):
+        return False
+    return not any(dtype.hasobject for dtype in set(map(attrgetter("dtype"), items)))
 
 
 def pack_plain(items: Collection[Any]) -> list[bytes] | None:

@@ -25,6 +25,7 @@ from pypool.engine.links import Link, PipeLink
 from pypool.engine.patience import PATIENCE_AT_START
 from pypool.errors import SubmitError
 from pypool.rundir import names, records
+from pypool.rundir.pipes import enlarge
 from pypool.rundir.run import RunDirectory
 
 START = Path(__file__).parents[1] / "worker" / "start.py"
@@ -98,6 +99,7 @@ class LocalElements:
         with ExitStack() as ends, ExitStack() as its_ends:
             its_inbox, inbox = _pipe(its_ends, ends)
             outbox, its_outbox = _pipe(ends, its_ends)
+            enlarge(its_outbox)
             argv = [sys.executable, str(START), self._run.path, element]
             agent = subprocess.Popen(
                 [*argv, str(its_inbox), str(its_outbox)],

@@ -29,6 +29,9 @@ WRITE_LIMIT = 128 << 10
 PIECE = 64 << 10
 """Read without a look at how much there is. For more, memory would be mapped each time."""
 
+AT_ONCE = 64
+"""Pieces that are written to a pipe by one call."""
+
 
 class TakenOver(Exception):
     """Somebody else has written to a file that was ours: a later life of the driver."""
@@ -312,25 +315,31 @@ class PipeWriter:
     def __init__(self, fd: int, mark: bytes) -> None:
         os.set_blocking(fd, False)
         self.fd = fd
+        self.waiting = 0  # bytes that the pipe has not taken yet
         self._mark = mark
-        self._waiting = bytearray()
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the pipe has not taken yet."""
-        return len(self._waiting)
+        self._pieces: list[bytes | memoryview] = []
 
     def put(self, kind: int, payload: bytes = b"", key: int = 0) -> None:
-        self._waiting += records.frame(self._mark, kind, payload, key)
+        """Of a pipe nothing is lost: nobody looks for frames within a payload."""
+        head = records.mailed_header(self._mark, kind, payload, key)
+        self._pieces += (head, payload) if payload else (head,)
+        self.waiting += len(head) + len(payload)
 
     def flush(self, sync: bool = False) -> None:
         """Gives the pipe what it takes now; the rest waits for the next call."""
-        while self._waiting:
+        while self._pieces:
             try:
-                written = os.write(self.fd, memoryview(self._waiting)[: 1 << 20])
+                written = os.writev(self.fd, self._pieces[:AT_ONCE])
             except BlockingIOError:
                 return
-            del self._waiting[:written]
+            self.waiting -= written
+            done = 0
+            while done < len(self._pieces) and written >= len(self._pieces[done]):
+                written -= len(self._pieces[done])
+                done += 1
+            del self._pieces[:done]
+            if written:
+                self._pieces[0] = memoryview(self._pieces[0])[written:]
 
 
 class PipeReader:
@@ -347,7 +356,9 @@ class PipeReader:
         self.fd = fd
         self.ended = False
         self.scanner = records.Scanner(mark)
-        self._left = b""
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._needed = 0
 
     def read(self) -> list[Record]:
         """Whole records that have come since the last call."""
@@ -359,9 +370,16 @@ class PipeReader:
             if not piece:
                 self.ended = True
                 break
-            self._left += piece
+            self._pieces.append(piece)
+            self._size += len(piece)
             if len(piece) < PIECE:
                 break
-        found, done = self.scanner.scan(self._left)
-        self._left = self._left[done:]
+        if not self._size or self._size < self._needed:
+            return []
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        found, done = self.scanner.scan(data, from_pipe=True)
+        left = data[done:]
+        self._pieces = [left] if left else []
+        self._size = len(left)
+        self._needed = records.HEADER_SIZE + (self.scanner.length_at(left) or 0)
         return found

@@ -33,6 +33,9 @@ OWN_PART = 4 << 20
 INLINE_LIMIT = 64 << 10
 """Results of this many bytes and more go to a data file."""
 
+PIPED_LIMIT = 16 << 10
+"""Or of so many, if the mailboxes are pipes: what goes through those is copied again and again."""
+
 OWN_BATCH = 1 << 20
 """Batches of so many bytes and more have a file of their own, which goes when nobody needs it. It
 costs more to make and remove a file than to keep the bytes of a smaller one for a while."""

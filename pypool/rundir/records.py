@@ -95,11 +95,22 @@ def frame(mark: bytes, kind: int, payload: bytes = b"", key: int = 0, life: int 
         If the payload is larger than PAYLOAD_LIMIT or holds the run's magic, so that a frame
         within it might be taken for one; such things go into data files.
     """
-    if len(payload) > PAYLOAD_LIMIT:
-        raise ValueError(f"a record takes {PAYLOAD_LIMIT} bytes, not {len(payload)}")
     if mark in payload:
         raise ValueError("a record's payload does not hold the magic of its run")
-    return header(mark, kind, payload, key, life) + payload
+    return mailed_header(mark, kind, payload, key, life) + payload
+
+
+def mailed_header(mark: bytes, kind: int, payload: bytes, key: int, life: int = 1) -> bytes:
+    """As `header`, of what goes into a mailbox.
+
+    Raises
+    ------
+    ValueError
+        If the payload is larger than PAYLOAD_LIMIT.
+    """
+    if len(payload) > PAYLOAD_LIMIT:
+        raise ValueError(f"a record takes {PAYLOAD_LIMIT} bytes, not {len(payload)}")
+    return header(mark, kind, payload, key, life)
 
 
 def header(mark: bytes, kind: int, payload: bytes, key: int, life: int = 1) -> bytes:
@@ -128,17 +139,20 @@ class Scanner:
         self.skipped = 0
         self.superseded = 0
 
-    def scan(self, data: bytes) -> tuple[list[Record], int]:
+    def scan(self, data: bytes, from_pipe: bool = False) -> tuple[list[Record], int]:
         """The whole records of `data`, and how many bytes are done with.
 
         What lies behind that number belongs to a frame that is not whole yet: give it again,
-        with what has come since.
+        with what has come since. What comes `from_pipe` is not damaged: the rest of that frame
+        will come.
         """
         found: list[Record] = []
         position = 0
         while True:
             record = self.record_at(data, position)
             if record is None:
+                if from_pipe and self._breaks_off(data, position):
+                    return found, position
                 behind = self._next_whole(data, position + 1)
                 if behind < 0:
                     return found, position
@@ -164,6 +178,11 @@ class Scanner:
         mark, _, _, _, length, _ = HEADER.unpack_from(header)
         good = crc32(header[: HEADER.size]) == _CHECK.unpack_from(header, HEADER_SIZE - 4)[0]
         return length if good and mark == self.mark else None
+
+    def _breaks_off(self, data: bytes, position: int) -> bool:
+        """Whether a frame begins there of which more is to come."""
+        length = self.length_at(data[position : position + HEADER_SIZE])
+        return length is not None and position + HEADER_SIZE + length > len(data)
 
     def record_at(self, data: bytes, position: int) -> Record | None:
         """The record whose frame begins at `position`, if it is whole and unharmed."""

@@ -69,7 +69,7 @@ class Agent:
         self._mail = arrival.mail
         self._ending = arrival.ending
         self._slots = [
-            Slot(number, run, arrival.element, prints_to_file=pipes is None)
+            Slot(number, run, arrival.element, on_disk=pipes is None)
             for number in range(info["workers_per_element"])
         ]
         self._todo: deque[Piece] = deque()

@@ -29,6 +29,7 @@ from pypool.rundir.messages import (
     cut_entries,
     pack_entry,
 )
+from pypool.rundir.pipes import PIPE_BYTES, enlarge, packets_held
 from pypool.rundir.run import RunDirectory
 from pypool.rundir.waiting import wake_as_usual
 from pypool.worker.bar import SETTLED_SECONDS, pack_message, unpack_message, unpack_stop
@@ -76,8 +77,6 @@ NO_RESERVE = 20e-6
 
 FEW_TIMED = 10
 """The first calls of a function may take many times as long as others: so many count for little."""
-
-_PIPE_BYTES = 1 << 20
 
 
 class Held:
@@ -213,13 +212,13 @@ class Slot:
         So much had come when it was read last that the worker may have waited for room.
     """
 
-    def __init__(self, number: int, run: RunDirectory, element: str, prints_to_file: bool) -> None:
+    def __init__(self, number: int, run: RunDirectory, element: str, on_disk: bool) -> None:
         self.number = number
         self.pid = 0
         self.outstanding: deque[Piece] = deque()
         self._run = run
         self._element = element
-        self._prints_to_file = prints_to_file
+        self._on_disk = on_disk
         self._left = b""
         self._taken_seconds = 0.0  # what was said of those that were taken; nobody knows it
         self.ready = False
@@ -275,7 +274,7 @@ class Slot:
             become_worker(info["main_file"], info["argv"], lambda: die_with(agent))
             leave_to_agent(info["scheduler"])
             os.environ.update(own_devices(self.number, info, self._element))
-            if self._prints_to_file:
+            if self._on_disk:
                 self._redirect_output()
             Worker(
                 self._run,
@@ -284,7 +283,7 @@ class Slot:
                 worker_packets,
                 worker_outcomes,
                 self._page,
-                self._prints_to_file,
+                self._on_disk,
                 known,
             ).serve()
         except BaseException:
@@ -389,9 +388,10 @@ class Slot:
         return self._whole(data) if data else []
 
     def _whole(self, data: bytes) -> list[Outcome]:
-        self._left += data
-        cut, done = cut_entries(self._left)
-        self._left = self._left[done:]
+        if self._left:
+            data = self._left + data
+        cut, done = cut_entries(data)
+        self._left = data[done:]
         if cut and cut[0][2] == READY:
             self.raised = cut.pop(0)[-1][ENTRY_SIZE:]
             self.ready = not self.raised
@@ -403,7 +403,7 @@ class Slot:
         """What is there, a pipeful at most."""
         pieces: list[bytes] = []
         with suppress(BlockingIOError):
-            while len(pieces) < _PIPE_BYTES // PIECE:
+            while len(pieces) < PIPE_BYTES // PIECE:
                 pieces.append(os.read(self.outcomes, PIECE))
                 if len(pieces[-1]) < PIECE:
                     break
@@ -684,37 +684,6 @@ def packet_pipe() -> tuple[int, int]:
     reading.setblocking(False)
     writing.setblocking(False)
     return reading.detach(), writing.detach()
-
-
-def packets_held(fd: int) -> int:
-    """So many packets go into a pipe, one in a page; 0 if that is not known.
-
-    An ordinary user whose pipes have used up what they may have gets small ones.
-    """
-    import fcntl
-
-    get_size = getattr(fcntl, "F_GETPIPE_SZ", None)
-    if get_size is None:
-        return 0
-    try:
-        return int(fcntl.fcntl(fd, get_size)) // os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
-
-
-def enlarge(fd: int) -> int:
-    """A pipe as large as an ordinary user may have, so that a worker seldom waits for the agent.
-
-    Gives how many bytes it holds.
-    """
-    import fcntl
-
-    if not hasattr(fcntl, "F_SETPIPE_SZ"):
-        return PIECE
-    try:
-        return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    except OSError:  # the user's pipes may have used up their allowance
-        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
 
 
 def death_signal() -> Callable[[], None]:

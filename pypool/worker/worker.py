@@ -101,8 +101,8 @@ class Worker:
         Descriptors: packets with shares; outcomes.
     page : Page
         Shared with the agent.
-    prints_to_file : bool
-        Standard output is a file whose byte ranges belong to tasks.
+    on_disk : bool
+        Mailboxes are files, not pipes; standard output is one, whose byte ranges belong to tasks.
     known : dict of bytes to ObjectFile
         Functions that the agent has read already, by digest.
     """
@@ -115,7 +115,7 @@ class Worker:
         inbox: int,
         outbox: int,
         page: Page,
-        prints_to_file: bool,
+        on_disk: bool,
         known: dict[bytes, ObjectFile],
     ) -> None:
         self._run = run
@@ -124,7 +124,9 @@ class Worker:
         self._inbox = inbox
         self._outbox = outbox
         self._page = page
-        self._output = above_standard(os.dup(1)) if prints_to_file else -1
+        self._output = above_standard(os.dup(1)) if on_disk else -1
+        self._inline_limit = names.INLINE_LIMIT if on_disk else names.PIPED_LIMIT
+        self._avoided = run.mark if on_disk else None
         self._answered = False
         self._pid = os.getpid()
         self._batch: BatchReader | None = None
@@ -333,7 +335,7 @@ class Worker:
             laid_by.body(count),
             count=count,
         )
-        if self._run.mark in entry:
+        if self._holds_mark(entry):
             for part in Entry(entry).parts():
                 self._answer(
                     part.index, part.attempt, VALUE, part.body, start, part.seconds, printed
@@ -394,7 +396,7 @@ class Worker:
         if isinstance(body, Packed):
             elsewhere = self._data.append(packing.flat(body))
             body = b""
-        elif len(body) >= names.INLINE_LIMIT or self._run.mark in body:
+        elif len(body) >= self._inline_limit or self._holds_mark(body):
             elsewhere = self._data.append([body])
         self._borrowed.give_back()
         self._send(
@@ -411,6 +413,10 @@ class Worker:
                 elsewhere,
             )
         )
+
+    def _holds_mark(self, data: bytes) -> bool:
+        """Whether it might be taken for a frame in a mailbox that is not whole."""
+        return self._avoided is not None and self._avoided in data
 
     def _send(self, entry: bytes) -> None:
         try:

@@ -53,7 +53,7 @@ def play_pipes(tmp_path: Path) -> Iterator[Play]:
 def slot(tmp_path: Path) -> Iterator[Slot]:
     """Its worker has not read anything yet."""
     run = RunDirectory.create(str(tmp_path), run_info(tmp_path, 1))
-    slot = Slot(0, run, ELEMENT, prints_to_file=False)
+    slot = Slot(0, run, ELEMENT, on_disk=False)
     slot.pid = os.getpid()
     slot._packets_kept, slot._packets_in = packet_pipe()
     yield slot

@@ -10,6 +10,7 @@ import pytest
 
 from pypool.kinds import PICKLES
 from pypool.rundir.messages import STOPPED, VALUE, VOID, Share, pack_entry
+from pypool.rundir.pipes import packets_held
 from pypool.worker import slots
 from pypool.worker.bar import pack_stop, unpack_message
 from pypool.worker.slots import Held, Piece, Slot
@@ -190,7 +191,7 @@ def test_a_message_of_which_some_was_taken_back_may_be_void(slot: Slot) -> None:
 def test_what_goes_into_the_pipe_is_all_that_a_worker_gets(slot: Slot) -> None:
     """A user whose pipes have used up their allowance has small ones; then no message fails."""
     fcntl.fcntl(slot._packets_in, fcntl.F_SETPIPE_SZ, 4096)
-    room = slots.packets_held(slot._packets_kept)
+    room = packets_held(slot._packets_kept)
     assert room == 4096 // os.sysconf("SC_PAGE_SIZE")
     slot.ready = True
     slot._most_messages = room
