@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 MOST_CODE = 1000
 """So much code is told by its identity; then all of it gets new numbers."""
 
+LARGE = 4 << 10
+"""Texts and bytes that are as long, and that it reads itself, are told by their identity, too."""
+
+MOST_KEPT = 64 << 20
+"""So many bytes of these are kept, so that their identity says something."""
+
+NOTHING = 0
+
 _MADE = len
 """Stands for what makes an object again."""
 
@@ -44,8 +52,10 @@ class States:
     """Writes states, which are comparable with each other as long as this object lives."""
 
     def __init__(self) -> None:
-        self._numbers = count()
+        self._numbers = count(NOTHING + 1)
         self._code: dict[int, tuple[types.CodeType, int, tuple[str, ...]]] = {}
+        self._values: dict[int, tuple[str | bytes, int]] = {}
+        self._kept = 0
         self._classes: WeakKeyDictionary[type, int] = WeakKeyDictionary()
 
     def of(self, function: Callable[..., Any], buffers: OutOfBand) -> bytes:
@@ -75,12 +85,32 @@ class States:
             self._code[id(code)] = known
         return known[1:]
 
+    def same(self, value: str | bytes) -> int:
+        """The number of a value that cannot change."""
+        known = self._values.get(id(value))
+        if known is None:
+            if self._kept + len(value) > MOST_KEPT:
+                self._values.clear()
+                self._kept = 0
+            self._kept += len(value)
+            known = self._values[id(value)] = value, next(self._numbers)
+        return known[1]
+
     def cls(self, cls: type) -> int:
         """Its number."""
         number = self._classes.get(cls)
         if number is None:
             number = self._classes[cls] = next(self._numbers)
         return number
+
+
+class _Same:
+    """Stands for a value that cannot change; or for none, if there is none yet."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 class _Writer(pickle.Pickler):
@@ -105,6 +135,8 @@ class _Writer(pickle.Pickler):
             return self._function(obj) if self._goes_by_value(obj) else NotImplemented
         if isinstance(obj, type):
             return self._class(obj) if self._goes_by_value(obj) else NotImplemented
+        if kind is _Same:
+            return _MADE, (_Same, obj.number)
         if kind is types.ModuleType:
             return _MADE, (self._module(obj),)
         if kind is property:
@@ -145,11 +177,18 @@ class _Writer(pickle.Pickler):
             function.__defaults__,
             function.__kwdefaults__,
             vars(function),
-            cells and [_content(cell) for cell in cells],
+            cells and [self._light(_content(cell)) for cell in cells],
             _is_top_level(function),
-            {name: read[name] for name in names if name in read},
+            {name: self._light(read[name]) for name in names if name in read},
         )
         return _MADE, (number,), state
+
+    def _light(self, value: Any) -> Any:
+        """The value, or what stands for it."""
+        fixed = type(value) is bytes or type(value) is str
+        if fixed and LARGE <= len(value) <= MOST_KEPT:
+            return _Same(self._states.same(value))
+        return value
 
     def _class(self, cls: type) -> Any:
         if type(cls) is not type:
@@ -180,11 +219,11 @@ def _globals(code: types.CodeType) -> Iterator[str]:
             yield from _globals(inner)
 
 
-def _content(cell: types.CellType) -> tuple[Any, ...]:
+def _content(cell: types.CellType) -> Any:
     try:
-        return (cell.cell_contents,)
-    except ValueError:  # it is empty yet
-        return ()
+        return cell.cell_contents
+    except ValueError:
+        return _Same(NOTHING)
 
 
 def _is_top_level(obj: Any) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 
 number, text, nested = 1, "a", {"deep": [1, 2, {"deeper": 3}]}
 array, large = np.zeros(3), np.zeros(100_000)
+long, raw = "long" * 2000, bytes(10_000)
 
 def helper(x):
     """Helps."""
@@ -68,7 +69,7 @@ class Record:
 model, record = Model([1, 2]), Record()
 
 def reads_all(x):
-    return number, text, nested, array, large, helper, remembered, model, record, json.dumps
+    return number, text, long, raw, nested, array, large, helper, remembered, model, record, json
 
 def make(value):
     def inner(x):
@@ -147,6 +148,10 @@ CHANGES = {
     "a number": ("reads_all", "number = 2"),
     "its type": ("reads_all", "number = True"),
     "a text": ("reads_all", "text = 'b'"),
+    "a long text": ("reads_all", "long = long[:-1] + 'x'"),
+    "bytes": ("reads_all", "raw = raw[:-1] + b'x'"),
+    "bytes that are something else": ("reads_all", "raw = bytearray(raw)"),
+    "a long text that is gone": ("reads_all", "del long"),
     "deep in place": ("reads_all", "nested['deep'][2]['deeper'] = 4"),
     "an element": ("reads_all", "array[1] = 1"),
     "an element of a large array": ("reads_all", "large[50_000] = 1"),
@@ -172,6 +177,7 @@ CHANGES = {
     "the other of two": ("recursive", "def mutual(x): return 3"),
     "what it has closed over": ("closure", "closure.__closure__[0].cell_contents.append(2)"),
     "another cell": ("closure", "closure.__closure__[0].cell_contents = [1, 1]"),
+    "a cell that is empty": ("closure", "del closure.__closure__[0].cell_contents"),
     "an instance": ("model", "model.data.append(3)"),
     "its dictionary": ("model", "model.more = 1"),
     "a method": ("model", "Model.likelihood = lambda self, x: x"),
@@ -273,3 +279,18 @@ def test_code_is_forgotten(main: types.ModuleType, monkeypatch: pytest.MonkeyPat
         seen.add(taken(states, main.again)[0])
     assert len(seen) == 10
     assert len(states._code) <= 3
+
+
+def test_long_values_are_let_go(main: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many bytes are kept, and the number of one that has gone is not given again."""
+    monkeypatch.setattr("pypool.state.MOST_KEPT", 20_000)
+    states = States()
+    run(main, "def reads(x): return raw")
+    seen = set()
+    for number in range(10):
+        main.raw = bytes([number]) * 9000
+        seen.add(taken(states, main.reads)[0])
+        assert sum(len(value) for value, _ in states._values.values()) <= 20_000
+    assert len(seen) == 10
+    main.raw = bytes(30_000)
+    assert len(taken(states, main.reads)[0]) > 30_000
