@@ -7,6 +7,7 @@ what else has no kind and yet can neither be changed nor fail to load, are pickl
 from __future__ import annotations
 
 import pickle
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import chain
 
@@ -134,7 +135,38 @@ class Column(Sequence[bytes]):
         return [*self, *others] if others else self
 
 
-class BlockColumn(Column):
+class ValueColumn(Column):
+    """Values that are pickled when they are asked for."""
+
+    def __init__(self, kind_name: str, values: Sequence[Any]) -> None:
+        self.kind = kind_name
+        self.data = b""
+        self._values = values
+
+    @abstractmethod
+    def part(self, values: Any) -> Column:
+        """The same of some of the values."""
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> bytes: ...
+
+        @overload
+        def __getitem__(self, index: slice) -> Column: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Column:
+        found = self._values[index]
+        return self.part(found) if isinstance(index, slice) else pickle.dumps(found, 5)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (pickle.dumps(value, 5) for value in self._values)
+
+
+class BlockColumn(ValueColumn):
     """Plain items, so many of them in one pickle that loads as a list.
 
     What they have in common, or which of them are the same object, nobody can tell by them.
@@ -145,11 +177,11 @@ class BlockColumn(Column):
         The pickles, of IN_BLOCK items each but for the last one.
     """
 
+    _values: list[Any]
+
     def __init__(self, values: list[Any], blocks: Iterable[bytes]) -> None:
-        self.kind = BLOCKS
-        self.data = b""
+        super().__init__(BLOCKS, values)
         self.blocks = list(blocks)
-        self._values = values
 
     @classmethod
     def of_plain(cls, values: list[Any]) -> BlockColumn | None:
@@ -165,25 +197,8 @@ class BlockColumn(Column):
     def size(self) -> int:
         return sum(map(len, self.blocks))
 
-    def __len__(self) -> int:
-        return len(self._values)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __getitem__(self, index: int) -> bytes: ...
-
-        @overload
-        def __getitem__(self, index: slice) -> Column: ...
-
-    def __getitem__(self, index: int | slice) -> bytes | Column:
-        if isinstance(index, slice):
-            values = self._values[index]
-            return BlockColumn(values, _in_blocks(values))
-        return pickle.dumps(self._values[index], 5)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (pickle.dumps(value, 5) for value in self._values)
+    def part(self, values: list[Any]) -> BlockColumn:
+        return BlockColumn(values, _in_blocks(values))
 
     def joined(self, others: Sequence[Any]) -> Sequence[Any]:
         """These and the others behind them: in blocks, if that can be."""
@@ -206,43 +221,27 @@ def _are_plain(values: list[Any], types: set[type]) -> bool:
     return types <= _PLAIN
 
 
-class RangeColumn(Column):
+class RangeColumn(ValueColumn):
     """The numbers of a range."""
 
+    _values: range
+
     def __init__(self, numbers: range) -> None:
-        self.kind = f"{RANGES}{numbers.start}:{numbers.step}"
-        self.data = b""
-        self._numbers = numbers
+        super().__init__(f"{RANGES}{numbers.start}:{numbers.step}", numbers)
 
     @staticmethod
     def can_tell(numbers: range) -> bool:
         """Whether its name is not too long: each number has a digit for 3.3 bits."""
         return max(abs(numbers.start), abs(numbers.step)).bit_length() < 1.5 * LONGEST_ABOUT
 
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __getitem__(self, index: int) -> bytes: ...
-
-        @overload
-        def __getitem__(self, index: slice) -> Column: ...
-
-    def __getitem__(self, index: int | slice) -> bytes | Column:
-        if isinstance(index, slice):
-            return RangeColumn(self._numbers[index])
-        return pickle.dumps(self._numbers[index], 5)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (pickle.dumps(number, 5) for number in self._numbers)
+    def part(self, values: range) -> RangeColumn:
+        return RangeColumn(values)
 
     def joined(self, others: Sequence[Any]) -> Sequence[Any]:
         """These and the others behind them: a range, if those go on where these end."""
-        ours = self._numbers
+        ours = self._values
         if isinstance(others, RangeColumn) and ours and len(others):
-            theirs = others._numbers
+            theirs = others._values
             both = range(ours.start, ours[-1] + (1 + len(theirs)) * ours.step, ours.step)
             if both[len(ours) :] == theirs:
                 return RangeColumn(both)

@@ -35,7 +35,7 @@ ARRAYS = "a"
 TUPLES = "t"
 RANGES = "r"
 BLOCKS = "b"
-"""Items that are pickled some at a time, and are no column either."""
+"""Items that are pickled some at a time: a column of pickles, whose values have no kind."""
 LONGEST_ABOUT = 255
 """So long is at most what stands behind a letter."""
 

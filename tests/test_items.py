@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cloudpickle
+import numpy as np
 import pytest
 
 from pypool import definitions, packing, pickling
@@ -213,3 +214,40 @@ def test_plain_items_are_simply_pickled(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ItemPickler, "pack", None)
     items = [1, "a", (2, [3])]
     assert pack_items(items)[0] == [pickle.dumps(each, 5) for each in items]
+
+
+def test_arrays_are_simply_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whatever size, for they name nothing; large ones leave their memory where it is."""
+    monkeypatch.setattr(ItemPickler, "pack", None)
+    items = [np.full(size, 1.0) for size in (300, 4000, 8191, 8192, 100_000)]
+    packed, common = pack_items(items)
+    assert packed[:3] == [pickle.dumps(each, 5) for each in items[:3]]
+    assert all(isinstance(each, Packed) for each in packed[3:])
+    assert common == ()
+    for item, each in zip(items, arrived(packed, common), strict=True):
+        assert (item == each).all()
+
+
+def test_copies_of_arrays_are_taken_if_need_be() -> None:
+    """The caller may change them at once."""
+    items = [np.zeros(size) for size in (4000, 100_000)]
+    packed, common = pack_items(items, copies=True)
+    for each in items:
+        each[:] = 1
+    assert not any(each.any() for each in arrived(packed, common))
+
+
+def test_an_array_that_comes_twice_is_sent_once() -> None:
+    """Among arrays, too."""
+    array = np.zeros(100_000)
+    packed, common = pack_items([array, array, np.ones(100_000)])
+    assert len(common) == 1
+    assert [len(each) < 1000 for each in packed] == [True, True, False]
+
+
+def test_arrays_of_objects_may_name_what_must_be_sent(program: Any) -> None:
+    """They are looked at like lists."""
+    array = np.array([program.Job(1), None])
+    packed, common = pack_items([array, np.array([program.Job(2)])])
+    assert len(common) == 1
+    assert [each[0].number for each in arrived(packed, common)] == [1, 2]

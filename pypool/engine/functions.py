@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 MOST = 16
 """So many functions are known again."""
 
-MOST_BYTES = 64 << 20
+MOST_BYTES = 256 << 20
 """So much may be kept for that, with copies of what they carry."""
+
+LARGE = 16 << 20
+"""What carries more is kept once it comes again: a program may need it for one call."""
 
 SMALL = 4 << 10
 """A plain pickle of no more bytes is digested in no time."""
@@ -100,10 +103,11 @@ class Functions:
         resting = self._rests(name)
         state = b"" if resting else plain or self._states.of(function, buffers)
         size = len(state) + sum(buffer.raw().nbytes for buffer in buffers.buffers)
-        if not state or size > MOST_BYTES:
-            if not state and not resting:
+        is_new = size > LARGE and name not in self._resting
+        if not state or is_new or size > MOST_BYTES:
+            if not resting:
                 self._has_changed(name)
-            packed = pickling.pack_given(function, what, copies)
+            packed = packed_once(function, what, plain, buffers, copies)
             return packed, packing.digest(packed)
         for known in self._known:
             if known.is_still(state, buffers.buffers):
@@ -111,7 +115,7 @@ class Functions:
                 return known.function, known.digest
         self._has_changed(name)
         made: Copies = {}
-        packed = pickling.pack_given(function, what, made)
+        packed = packed_once(function, what, plain, buffers, made)
         memory = [_copy(buffer, made) for buffer in buffers.buffers]
         digest = packing.digest(packed)
         self._keep(Known(state, memory, packed, digest))
@@ -142,6 +146,22 @@ class Functions:
             self._resting.clear()
         rests = times >= CHANGES and times % 2
         self._resting[name] = min(times, LONGEST_REST) if rests else 0, times + 1
+
+
+def packed_once(
+    function: Callable[..., Any],
+    what: str,
+    plain: bytes,
+    buffers: OutOfBand,
+    copies: bool | Copies,
+) -> bytes | Packed:
+    """The function pickled, by value if there is no plain pickle."""
+    if not plain:
+        return pickling.pack_given(function, what, copies)
+    kept = OutOfBand(copies)
+    for buffer in buffers.buffers:
+        kept(buffer)
+    return kept.packed(plain)
 
 
 def _copy(buffer: pickle.PickleBuffer, made: Copies) -> bytes | bytearray:

@@ -348,7 +348,7 @@ class Agent:
         return True
 
     def _return_unbegun(self, asked: int, late: bool = False) -> None:
-        """Gives back everything that no worker has read."""
+        """Gives back everything that no worker has begun."""
         pieces = [*self._todo, *take_back(self._slots)]
         self._todo.clear()
         self._return(pieces, asked, late=late)

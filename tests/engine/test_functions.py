@@ -54,11 +54,45 @@ def test_one_that_stays_is_packed_once(
     known = Functions()
     packed, name = known.pack(function, "f", copies=False)
     assert name == digest(packed) == digest(pack(function))
-    monkeypatch.setattr("pypool.pickling.pack_given", None)
+    monkeypatch.setattr(functions, "packed_once", None)
     for copies in (False, True):
         again, same = known.pack(function, "f", copies)
         assert again is packed
         assert same == name
+
+
+class Once:
+    """A callable that can be pickled no second time."""
+
+    def __init__(self, size: int) -> None:
+        self.data: Any = np.zeros(size)
+
+    def __reduce__(self) -> Any:
+        data, self.data = self.data, None
+        if data is None:
+            raise RuntimeError("it has been pickled")
+        return functools.partial, (max, data)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+@pytest.mark.parametrize("size", [10, 1000, OUT_OF_BAND])
+def test_one_that_can_be_imported_is_pickled_once(size: int, copies: bool) -> None:
+    """Whatever it carries."""
+    packed, name = Functions().pack(Once(size), "f", copies)
+    assert len(loads_flat(contents(packed)).args[0]) == size
+    assert name == digest(packed)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_what_is_not_kept_is_copied_if_need_be(
+    copies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller says whether it may be changed at once."""
+    monkeypatch.setattr(functions, "MOST_BYTES", 1000)
+    data = large()
+    packed, _ = Functions().pack(functools.partial(max, data), "f", copies)
+    data[:] = 1
+    assert loads_flat(contents(packed)).args[0].any() is np.bool_(not copies)
 
 
 @pytest.mark.parametrize("place", [0, 1, 5000, -1])
@@ -115,6 +149,14 @@ def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.shares_memory(np.frombuffer(packed.buffers[0]), huge)
     assert name == digest(packed)
     assert len(known._known) == 2
+
+
+def test_a_large_one_is_kept_when_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that needs it for one call pays for no copy."""
+    monkeypatch.setattr(functions, "LARGE", 1000)
+    function, known = of(large()), Functions()
+    assert [len(known._known) for _ in range(3) if known.pack(function, "f", False)] == [0, 1, 1]
+    assert known.pack(function, "f", False)[0] is known._known[0].function
 
 
 def test_so_many_are_kept() -> None:

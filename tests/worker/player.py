@@ -95,6 +95,11 @@ class Player:
             self._outbox = OutboxReader(self.run.open_file, ELEMENT, self.run.mark)
             self._open = set()
 
+    @property
+    def inline_limit(self) -> int:
+        """Results of so many bytes lie in a data file."""
+        return names.PIPED_LIMIT if self._pipes else names.INLINE_LIMIT
+
     # -- the agent
 
     def start(self, *python_options: str) -> subprocess.Popen[bytes]:

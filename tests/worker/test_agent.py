@@ -242,14 +242,23 @@ def test_a_function_that_needs_cloudpickle_is_not_loaded_by_the_agent(play_files
 # ---- large and many results
 
 
-@pytest.mark.parametrize("size", [names.INLINE_LIMIT - 100, names.INLINE_LIMIT, 3_000_000])
+@pytest.mark.parametrize(
+    "size",
+    [
+        names.PIPED_LIMIT - 100,
+        names.PIPED_LIMIT,
+        names.INLINE_LIMIT - 100,
+        names.INLINE_LIMIT,
+        3 << 20,
+    ],
+)
 def test_large_results_lie_in_data_files(play: Play, size: int) -> None:
-    """From 64 KiB on; the answer says where, and the bytes are right."""
+    """From 64 KiB on, or 16 with pipes; the answer says where, and the bytes are right."""
     player = play()
     number = player.deal(jobs.repeat, [size, 5, size])
     assert player.values(number, 3) == [b"x" * size, b"x" * 5, b"x" * size]
     elsewhere = [entry.elsewhere is not None for entry in player.entries(number)]
-    assert elsewhere == [size >= names.INLINE_LIMIT, False, size >= names.INLINE_LIMIT]
+    assert elsewhere == [size >= player.inline_limit, False, size >= player.inline_limit]
 
 
 def test_the_next_worker_of_a_slot_writes_a_data_file_of_its_own(play: Play) -> None:
@@ -292,10 +301,11 @@ def test_results_are_put_together(play: Play) -> None:
 
 
 def test_no_record_is_larger_than_one_write(play: Play) -> None:
-    """Results of nearly 64 KiB come two by two at most."""
+    """However large results are that do not lie in data files."""
     player = play(slots=2)
-    number = player.deal(jobs.repeat, [60_000] * 40)
-    assert player.values(number, 40) == [b"x" * 60_000] * 40
+    size = player.inline_limit - 1000
+    number = player.deal(jobs.repeat, [size] * 100)
+    assert player.values(number, 100) == [b"x" * size] * 100
     sizes = [len(record.payload) for record in player.news if record.kind == records.RESULTS]
     assert max(sizes) <= records.PAYLOAD_LIMIT
 
