@@ -102,18 +102,17 @@ class Functions:
         what = f"{name}, with the globals that it uses,"
         resting = self._rests(name)
         state = b"" if resting else plain or self._states.of(function, buffers)
-        size = len(state) + sum(buffer.raw().nbytes for buffer in buffers.buffers)
-        is_new = size > LARGE and name not in self._resting
-        if not state or is_new or size > MOST_BYTES:
-            if not resting:
-                self._has_changed(name)
-            packed = packed_once(function, what, plain, buffers, copies)
-            return packed, packing.digest(packed)
-        for known in self._known:
+        for known in self._known if state else ():
             if known.is_still(state, buffers.buffers):
                 self._resting.pop(name, None)
                 return known.function, known.digest
-        self._has_changed(name)
+        comes_again = name in self._resting
+        if not resting:
+            self._has_changed(name)
+        size = len(state) + sum(buffer.raw().nbytes for buffer in buffers.buffers)
+        if not state or size > (MOST_BYTES if comes_again else LARGE):
+            packed = packed_once(function, what, plain, buffers, copies)
+            return packed, packing.digest(packed)
         made: Copies = {}
         packed = packed_once(function, what, plain, buffers, made)
         memory = [_copy(buffer, made) for buffer in buffers.buffers]
