@@ -88,7 +88,7 @@ def test_what_is_not_kept_is_copied_if_need_be(
     copies: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller says whether it may be changed at once."""
-    monkeypatch.setattr(functions, "MOST_BYTES", 1000)
+    monkeypatch.setattr(functions, "LARGE", 1000)
     data = large()
     packed, _ = Functions().pack(functools.partial(max, data), "f", copies)
     data[:] = 1
@@ -138,7 +138,8 @@ def test_a_small_one_by_name_is_not_kept() -> None:
 def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes; and what is larger than all that is not copied."""
     data = [large() + number for number in range(5)]
-    monkeypatch.setattr(functions, "MOST_BYTES", 3 * data[0].nbytes)
+    for limit in ("MOST_BYTES", "LARGE"):
+        monkeypatch.setattr(functions, limit, 3 * data[0].nbytes)
     known = Functions()
     for number, each in enumerate(data):
         known.pack(of(each), f"f{number}", False)
