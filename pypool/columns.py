@@ -1,7 +1,7 @@
 """Columns: items of one kind, packed one behind the other. What kinds there are: see `kinds`.
 
-Of the numbers of a range it is only said where they begin and how far they are apart. Texts, and
-what else has no kind and yet can neither be changed nor fail to load, are pickled some at a time.
+Of the numbers of a range it is only said where they begin and how far they are apart. Texts, lists,
+dictionaries and what else is plain and has no kind are pickled some at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pypool.kinds import BLOCKS, LONGEST_ABOUT, PICKLES, RANGES, kind_of, known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Any, overload
 
 
@@ -26,7 +26,13 @@ BLOCK_BYTES = 16 << 10
 """Who needs one item reads its block: heavier ones go each by itself."""
 
 _PLAIN = {str, bytes, int, float, bool, type(None)}
-"""And tuples of these."""
+
+_HOLDING: dict[type, tuple[Callable[[Any], Iterable[Any]], ...]] = {
+    tuple: (iter,),
+    list: (iter,),
+    dict: (iter, dict.values),
+}
+"""And those that hold nothing else; what gives that."""
 
 
 def load(name: str, data: bytes, count: int) -> list[Any]:
@@ -138,17 +144,21 @@ class Column(Sequence[bytes]):
 class ValueColumn(Column):
     """Values that are pickled when they are asked for."""
 
-    def __init__(self, kind_name: str, values: Sequence[Any]) -> None:
+    def __init__(self, kind_name: str) -> None:
         self.kind = kind_name
         self.data = b""
-        self._values = values
+
+    @property
+    @abstractmethod
+    def values(self) -> Sequence[Any]:
+        """Themselves."""
 
     @abstractmethod
     def part(self, values: Any) -> Column:
         """The same of some of the values."""
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self.values)
 
     if TYPE_CHECKING:
 
@@ -159,11 +169,11 @@ class ValueColumn(Column):
         def __getitem__(self, index: slice) -> Column: ...
 
     def __getitem__(self, index: int | slice) -> bytes | Column:
-        found = self._values[index]
+        found = self.values[index]
         return self.part(found) if isinstance(index, slice) else pickle.dumps(found, 5)
 
     def __iter__(self) -> Iterator[bytes]:
-        return (pickle.dumps(value, 5) for value in self._values)
+        return (pickle.dumps(value, 5) for value in self.values)
 
 
 class BlockColumn(ValueColumn):
@@ -177,11 +187,10 @@ class BlockColumn(ValueColumn):
         The pickles, of IN_BLOCK items each but for the last one.
     """
 
-    _values: list[Any]
-
-    def __init__(self, values: list[Any], blocks: Iterable[bytes]) -> None:
-        super().__init__(BLOCKS, values)
+    def __init__(self, count: int, blocks: Iterable[bytes]) -> None:
+        super().__init__(BLOCKS)
         self.blocks = list(blocks)
+        self._count = count
 
     @classmethod
     def of_plain(cls, values: list[Any]) -> BlockColumn | None:
@@ -191,19 +200,27 @@ class BlockColumn(ValueColumn):
             if len(block) > BLOCK_BYTES:
                 return None
             blocks.append(block)
-        return cls(values, blocks)
+        return cls(len(values), blocks)
+
+    @property
+    def values(self) -> list[Any]:
+        """As they were: who has given them may have changed them since."""
+        return list(chain.from_iterable(map(pickle.loads, self.blocks)))
+
+    def __len__(self) -> int:
+        return self._count
 
     @property
     def size(self) -> int:
         return sum(map(len, self.blocks))
 
     def part(self, values: list[Any]) -> BlockColumn:
-        return BlockColumn(values, _in_blocks(values))
+        return BlockColumn(len(values), _in_blocks(values))
 
     def joined(self, others: Sequence[Any]) -> Sequence[Any]:
         """These and the others behind them: in blocks, if that can be."""
         if isinstance(others, BlockColumn) and not len(self) % IN_BLOCK:
-            return BlockColumn(self._values + others._values, self.blocks + others.blocks)
+            return BlockColumn(len(self) + len(others), self.blocks + others.blocks)
         return [*self, *others] if others else self
 
 
@@ -213,21 +230,29 @@ def _in_blocks(values: list[Any]) -> Iterator[bytes]:
 
 
 def _are_plain(values: list[Any], types: set[type]) -> bool:
-    """Whether the items, of these types, can neither be changed nor fail to load."""
-    if tuple in types:
-        if len(types) > 1:
-            return False
-        types = set(map(type, chain.from_iterable(values)))
-    return types <= _PLAIN
+    """Whether the items, of these types, cannot fail to load and have nothing that can be changed
+    in common.
+    """
+    if len(types) > 1 or not types <= _HOLDING.keys():
+        return types <= _PLAIN
+    (kind,) = types
+    if kind is not tuple and len(set(map(id, values))) < len(values):
+        return False
+    return all(
+        set(map(type, chain.from_iterable(map(held, values)))) <= _PLAIN for held in _HOLDING[kind]
+    )
 
 
 class RangeColumn(ValueColumn):
     """The numbers of a range."""
 
-    _values: range
-
     def __init__(self, numbers: range) -> None:
-        super().__init__(f"{RANGES}{numbers.start}:{numbers.step}", numbers)
+        super().__init__(f"{RANGES}{numbers.start}:{numbers.step}")
+        self._numbers = numbers
+
+    @property
+    def values(self) -> range:
+        return self._numbers
 
     @staticmethod
     def can_tell(numbers: range) -> bool:
@@ -239,9 +264,9 @@ class RangeColumn(ValueColumn):
 
     def joined(self, others: Sequence[Any]) -> Sequence[Any]:
         """These and the others behind them: a range, if those go on where these end."""
-        ours = self._values
+        ours = self.values
         if isinstance(others, RangeColumn) and ours and len(others):
-            theirs = others._values
+            theirs = others.values
             both = range(ours.start, ours[-1] + (1 + len(theirs)) * ours.step, ours.step)
             if both[len(ours) :] == theirs:
                 return RangeColumn(both)

@@ -1,5 +1,6 @@
 """Columns: what comes in comes out, of the same type and to the last bit."""
 
+import copy
 import itertools
 import pickle
 import struct
@@ -80,7 +81,7 @@ def same(number: float) -> tuple[type, bytes | int]:
         [1j],
         [{1}],
         [Pair(1, 2)],
-        [[1, 2]],
+        [[1, [2]]],
         [np.float64(1), 1.0],
         [np.float32(1)],
         [np.longlong(1)],
@@ -131,6 +132,10 @@ PLAIN = [
     [tuple(range(101))],
     [f"file-{number}" for number in range(64)],
     [("file", number) for number in range(200)],
+    [[number, 0.5, "a"] for number in range(150)],
+    [[], [1.5], ["a", None]],
+    [{"number": number, "name": "a"} for number in range(150)],
+    [{}, {1: True, None: b"a"}],
 ]
 
 
@@ -152,7 +157,7 @@ def test_plain_items_are_pickled_some_at_a_time(items: list[Any]) -> None:
 def exactly(items: Iterable[Any]) -> list[tuple[type, Any]]:
     """With their types: `True` is equal to 1."""
     return [
-        (tuple, exactly(item)) if isinstance(item, tuple) else (type(item), item) for item in items
+        (type(item), exactly(item) if isinstance(item, tuple | list) else item) for item in items
     ]
 
 
@@ -167,6 +172,35 @@ def test_blocks_that_are_full_are_joined(count: int, others: list[Any]) -> None:
     assert [pickle.loads(each) for each in both] == items + others
     full = isinstance(second, BlockColumn) and not count % IN_BLOCK
     assert isinstance(both, BlockColumn) == (full or not others)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        pytest.param([[1], [[2]]], id="nested"),
+        pytest.param([{"a": [1]}, {"a": 1}], id="in a dict"),
+        pytest.param([{(1, 2): 1}], id="as a key"),
+        pytest.param([[1], {"a": 1}], id="of two kinds"),
+        pytest.param([[1]] * 2, id="the same list"),
+        pytest.param([{"a": 1}] * 2, id="the same dict"),
+        pytest.param([[1], [object]], id="names something"),
+    ],
+)
+def test_what_is_packed_each_by_itself(items: list[Any]) -> None:
+    """It may have something in common that a task could change, or fail to load."""
+    assert Column.of(items) is None
+
+
+@pytest.mark.parametrize("items", [[["a"], ["b"]], [{"a": "b"}, {"a": "c"}]])
+def test_plain_items_may_be_changed_once_they_are_taken(items: list[Any]) -> None:
+    """They are what they were; in any part, too."""
+    before = copy.deepcopy(items)
+    column = Column.of(items)
+    for each in items:
+        each.clear()
+    assert column is not None
+    assert list(map(pickle.loads, column)) == before
+    assert list(map(pickle.loads, column[1:])) == before[1:]
 
 
 def test_plain_items_that_are_taken_may_be_replaced() -> None:

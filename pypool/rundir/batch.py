@@ -266,7 +266,7 @@ class BatchReader:
             start = first // IN_BLOCK * IN_BLOCK
             blocks = self._read_items(first // IN_BLOCK, -(-last // IN_BLOCK))
             values = list(chain.from_iterable(map(pickle.loads, blocks)))
-            self._loaded_from = start, values
+        self._loaded_from = last, values[last - start :]  # a task may change what it was given
         return values[first - start : last - start]
 
     def _check_range(self, first: int, last: int) -> None:

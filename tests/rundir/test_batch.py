@@ -202,6 +202,18 @@ def test_any_part_of_plain_items(file: int, items: list[Any], data: st.DataObjec
         reader.values(0, len(items) + 1)
 
 
+def test_what_a_task_does_to_an_item_nobody_else_sees(file: int) -> None:
+    """Not the next one, nor the same task when it is run again."""
+    fill(file, encoded_texts([[number] for number in range(200)]))
+    reader = BatchReader(file, MARK, 1, 0)
+    for first, last in ((0, 10), (10, 70), (5, 80), (199, 200), (0, 200)):
+        given = reader.values(first, last)
+        assert given == [[number] for number in range(first, last)]
+        for each in given:
+            each.clear()
+    assert list(map(pickle.loads, reader.items(0, 3))) == [[0], [1], [2]]
+
+
 def test_damage_in_one_block(file: int) -> None:
     """A worker whose blocks are whole does not mind; and it may arrive yet."""
     items = [f"text {number}" for number in range(200)]
