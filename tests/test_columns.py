@@ -70,7 +70,7 @@ def same(number: float) -> tuple[type, bytes | int]:
         [],
         [OwnNumber(1)],
         [OwnText("1")],
-        [[1]],
+        [[1, (2,)]],
         [(1, (2, 3))],
         [(1, [2])],
         [(1, OwnText("2"))],
