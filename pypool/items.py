@@ -180,13 +180,16 @@ def pack_items(
 
 
 def _are_arrays(items: Collection[Any]) -> bool:
-    """Whether they are arrays of numbers, each another one: nothing in them needs a closer look."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or set(map(type, items)) != {numpy.ndarray}:
+    """Whether they are arrays of numbers or texts, each another one: they name nothing."""
+    array = getattr(sys.modules.get("numpy"), "ndarray", None)  # it may just be imported
+    if array is None or set(map(type, items)) != {array}:
         return False
     if len(set(map(id, items))) < len(items):
         return False
-    return not any(dtype.hasobject for dtype in set(map(attrgetter("dtype"), items)))
+    return all(
+        dtype.kind in "biufcmMSU" and dtype.metadata is None and dtype.type.__module__ == "numpy"
+        for dtype in {id(each): each for each in map(attrgetter("dtype"), items)}.values()
+    )
 
 
 def pack_plain(items: Collection[Any]) -> list[bytes] | None:

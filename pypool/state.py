@@ -19,7 +19,7 @@ from pypool.pickling import contains, marks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
     from typing import Any
 
     from pypool.packing import OutOfBand
@@ -40,12 +40,15 @@ _MADE = len
 
 _GLOBAL_STEPS = ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL")
 
-_NO_VALUE = (types.GetSetDescriptorType, types.MemberDescriptorType)
-"""What a class has of these kinds Python has put there."""
+_DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 
 
 class _Untold(Exception):
     """It is made of something of which this module does not know what would be pickled."""
+
+
+_UNTOLD = (_Untold, pickle.PicklingError, TypeError, AttributeError, RecursionError)
+"""What it is told by, or by the pickler of what does not pickle."""
 
 
 class States:
@@ -59,7 +62,13 @@ class States:
         self._classes: WeakKeyDictionary[type, int] = WeakKeyDictionary()
 
     def of(self, function: Callable[..., Any], buffers: OutOfBand) -> bytes:
-        """The state, without its large buffers; nothing if it cannot be told."""
+        """The state, without its large buffers; nothing if it cannot be told.
+
+        Raises
+        ------
+        Exception
+            What somebody's own code raises: that of an object in it, or of a signal handler.
+        """
         from pypool import by_value
 
         modules = marks()
@@ -67,13 +76,15 @@ class States:
             with io.BytesIO() as file:
                 writer = _Writer(file, buffers, self, tuple(mark.decode() for mark in modules))
                 writer.from_library = by_value.from_library
+                writer.reduced = by_value.REDUCED
                 writer.dump(function)
                 state = file.getvalue()
-        except Exception:  # to pickle it by value will say what is wrong, or will work
+        except _UNTOLD:  # to pickle it by value will say what is wrong, or will work
             return b""
         if contains(state, modules):
             return b""  # something was written by its name, and may have changed
-        return state + b"%d" % len(sys.modules)  # what is imported decides which submodules travel
+        # what was imported decides which submodules travel
+        return state + f"{len(sys.modules)} {next(reversed(sys.modules))}".encode()
 
     def code(self, code: types.CodeType) -> tuple[int, tuple[str, ...]]:
         """Its number, and the names of the globals that it may read."""
@@ -89,10 +100,11 @@ class States:
         """The number of a value that cannot change."""
         known = self._values.get(id(value))
         if known is None:
-            if self._kept + len(value) > MOST_KEPT:
+            size = sys.getsizeof(value)
+            if self._kept + size > MOST_KEPT:
                 self._values.clear()
                 self._kept = 0
-            self._kept += len(value)
+            self._kept += size
             known = self._values[id(value)] = value, next(self._numbers)
         return known[1]
 
@@ -121,6 +133,7 @@ class _Writer(pickle.Pickler):
     """
 
     from_library: Callable[[Any], Any]
+    reduced: Container[type]
 
     def __init__(
         self, file: io.BytesIO, buffers: OutOfBand, states: States, by_value: tuple[str, ...]
@@ -139,14 +152,22 @@ class _Writer(pickle.Pickler):
             return _MADE, (_Same, obj.number)
         if kind is types.ModuleType:
             return _MADE, (self._module(obj),)
+        if kind is types.MethodType:  # the function that is bound may have no other name
+            return _MADE, (obj.__func__, obj.__self__)
         if kind is property:
             return _MADE, (obj.fget, obj.fset, obj.fdel, obj.__doc__)
         if kind is staticmethod or kind is classmethod:
             return _MADE, (kind.__name__, obj.__func__)
         if kind is types.MappingProxyType:
             return _MADE, (dict(obj),)
+        if kind.__name__ == "_FIELD_BASE":  # what dataclasses tell kinds of fields by
+            return _MADE, (obj.name,)
         made = self.from_library(obj)
-        return NotImplemented if made is None else made
+        if made is not None:
+            return made
+        if kind in self.reduced:
+            raise _Untold
+        return NotImplemented
 
     def _goes_by_value(self, obj: Any) -> bool:
         """Whether it does not travel by its name."""
@@ -186,7 +207,7 @@ class _Writer(pickle.Pickler):
     def _light(self, value: Any) -> Any:
         """The value, or what stands for it."""
         fixed = type(value) is bytes or type(value) is str
-        if fixed and LARGE <= len(value) <= MOST_KEPT:
+        if fixed and len(value) >= LARGE and sys.getsizeof(value) <= MOST_KEPT:
             return _Same(self._states.same(value))
         return value
 
@@ -196,15 +217,21 @@ class _Writer(pickle.Pickler):
         members = {
             name: value
             for name, value in vars(cls).items()
-            if name != "__module__" and not isinstance(value, _NO_VALUE)
+            if name != "__module__" and not _has_put(cls, value)
         }
-        state = cls.__qualname__, cls.__bases__, _is_top_level(cls), members
+        names = cls.__name__, cls.__qualname__, _told(cls.__module__)
+        state = names, cls.__bases__, _is_top_level(cls), members
         return _MADE, (self._states.cls(cls),), state
 
 
 def _told(module: Any) -> Any:
     """The name of a module; that of the program itself would look like a reference to it."""
-    return None if module == "__main__" else module
+    return True if module == "__main__" else module
+
+
+def _has_put(cls: type, value: Any) -> bool:
+    """Whether it is something that Python has put into the class, for its slots."""
+    return isinstance(value, _DESCRIPTORS) and value.__objclass__ is cls
 
 
 def _globals(code: types.CodeType) -> Iterator[str]:

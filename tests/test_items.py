@@ -251,3 +251,32 @@ def test_arrays_of_objects_may_name_what_must_be_sent(program: Any) -> None:
     packed, common = pack_items([array, np.array([program.Job(2)])])
     assert len(common) == 1
     assert [each[0].number for each in arrived(packed, common)] == [1, 2]
+
+
+class Record(np.void):
+    """A type of elements that a program makes."""
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.dtype((Record, [("x", "f8")])),
+        np.dtype([("x", "f8")]),
+        np.dtype("f8", metadata={"unit": Record}),
+    ],
+    ids=["its own", "structured", "with metadata"],
+)
+def test_arrays_of_other_types_are_looked_at(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their types may name what must be sent."""
+    looked_at = []
+    simply = pickling.contains
+    monkeypatch.setattr(pickling, "contains", lambda *args: looked_at.append(1) or simply(*args))  # type: ignore[func-returns-value]
+    packed, common = pack_items([np.zeros(1000, dtype), np.ones(1000, dtype)])
+    assert looked_at
+    assert [len(each) for each in arrived(packed, common)] == [1000, 1000]
+
+
+def test_numpy_may_just_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another thread: it has nothing in it yet."""
+    monkeypatch.setitem(sys.modules, "numpy", types.ModuleType("numpy"))
+    assert pack_items([{1}, {2}])[0] == [pickle.dumps({1}, 5), pickle.dumps({2}, 5)]

@@ -12,7 +12,7 @@ from pypool.packing import OutOfBand
 from pypool.state import States
 
 SCRIPT = '''
-import collections, dataclasses, enum, functools, json, math, typing
+import collections, dataclasses, enum, functools, json, math, types, typing
 import numpy as np
 
 number, text, nested = 1, "a", {"deep": [1, 2, {"deeper": 3}]}
@@ -39,8 +39,31 @@ def recursive(x):
 def mutual(x):
     return recursive(x)
 
+class Bound:
+    factor = 2
+
+def free(self, x):
+    return self.factor * x * number
+
+def renamed(self, x):
+    return x
+renamed.__name__ = "free"
+
+bound = types.MethodType(free, Bound())
+
+def calls_bound(x):
+    return bound(x)
+
+class Slots:
+    __slots__ = ("one", "two")
+
+class Slotted:
+    alias = Slots.one
+
 class Base:
     shared = [1]
+    def again(self, x):
+        return x
 
 class Model(Base):
     __slots__ = ("data",)
@@ -49,6 +72,8 @@ class Model(Base):
         self.data = data
     def __call__(self, x):
         return self.likelihood(x) + number
+    def again(self, x):
+        return 2 * x
     def likelihood(self, x):
         return sum(self.data) + x
     @property
@@ -67,6 +92,7 @@ class Record:
     more: list = dataclasses.field(default_factory=list, metadata={"unit": 1})
 
 model, record = Model([1, 2]), Record()
+inherited = model.again
 
 def reads_all(x):
     return number, text, long, raw, nested, array, large, helper, remembered, model, record, json
@@ -177,6 +203,13 @@ CHANGES = {
     "the other of two": ("recursive", "def mutual(x): return 3"),
     "what it has closed over": ("closure", "closure.__closure__[0].cell_contents.append(2)"),
     "another cell": ("closure", "closure.__closure__[0].cell_contents = [1, 1]"),
+    "a bound function": ("bound", "bound.__self__.factor = 3"),
+    "what it reads": ("bound", "number = 3"),
+    "another one of that name": ("calls_bound", "bound = types.MethodType(renamed, Bound())"),
+    "bound of a base": ("inherited", "inherited = super(Model, model).again"),
+    "the name of a class": ("model", "Model.__name__ = 'M'"),
+    "the module of a class": ("model", "Model.__module__ = 'elsewhere'"),
+    "a descriptor that is another's": ("Slotted", "Slotted.alias = Slots.two"),
     "a cell that is empty": ("closure", "del closure.__closure__[0].cell_contents"),
     "an instance": ("model", "model.data.append(3)"),
     "its dictionary": ("model", "model.more = 1"),
@@ -197,6 +230,7 @@ CHANGES = {
         "class Model(Model): pass\nmodel.__class__ = Model",
     ),
     "two that were one": ("two", "pair = [[1], [1]]"),
+    "no module at all": ("named", "named.__module__ = None"),
 }
 
 
@@ -210,6 +244,8 @@ def test_it_tells_of_changes(main: types.ModuleType, what: str) -> None:
     state, full = taken(states, function), pickled(function)
     assert state[0]
     run(main, change)
+    if name == "inherited":
+        function = main.inherited
     assert pickled(function) != full  # or it would be no change
     assert taken(states, function) != state
 
@@ -219,10 +255,38 @@ def test_it_tells_of_submodules(main: types.ModuleType, monkeypatch: pytest.Monk
     run(main, "import xml\ndef parse(x): return xml.sax.parse(x)")
     states = States()
     monkeypatch.delitem(sys.modules, "xml.sax", raising=False)
+    monkeypatch.setitem(sys.modules, "made_up_for_now", types.ModuleType("made_up_for_now"))
     before, full = taken(states, main.parse), pickled(main.parse)
+    del sys.modules["made_up_for_now"]
     run(main, "import xml.sax")
     assert pickled(main.parse) != full
     assert taken(states, main.parse) != before
+
+
+def test_what_others_raise_is_not_swallowed(main: types.ModuleType) -> None:
+    """It may come from a signal handler, and nobody else would hear of it."""
+    run(
+        main,
+        "class Interrupted:\n"
+        "    def __reduce__(self): raise InterruptedError\n"
+        "one = Interrupted()\n"
+        "def reads_one(x): return one\n",
+    )
+    with pytest.raises(InterruptedError):
+        taken(States(), main.reads_one)
+
+
+def test_a_type_that_a_user_has_told_cloudpickle_of(
+    main: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How it is reduced nobody here knows."""
+    import cloudpickle
+
+    run(main, "import fractions\nhalf = fractions.Fraction(1, 2)\ndef reads_half(x): return half")
+    assert taken(States(), main.reads_half)[0]
+    table = cloudpickle.Pickler.dispatch_table.maps[0]
+    monkeypatch.setitem(table, main.fractions.Fraction, lambda half: (float, (0.5,)))
+    assert not taken(States(), main.reads_half)[0]
 
 
 UNTOLD = {

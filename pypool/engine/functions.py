@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pypool import packing, pickling
 from pypool.packing import OutOfBand, Packed, identity
+from pypool.pickling import CannotPickle
 from pypool.state import States
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Functions:
             return plain, packing.digest(plain)
         what = f"{name}, with the globals that it uses,"
         resting = self._rests(name)
-        state = b"" if resting else plain or self._states.of(function, buffers)
+        state = b"" if resting else plain or self._state(function, what, buffers)
         for known in self._known if state else ():
             if known.is_still(state, buffers.buffers):
                 self._resting.pop(name, None)
@@ -111,14 +112,27 @@ class Functions:
             self._has_changed(name)
         size = len(state) + sum(buffer.raw().nbytes for buffer in buffers.buffers)
         if not state or size > (MOST_BYTES if comes_again else LARGE):
+            state = b""  # it may be as large as what comes
             packed = packed_once(function, what, plain, buffers, copies)
             return packed, packing.digest(packed)
         made: Copies = {}
         packed = packed_once(function, what, plain, buffers, made)
         memory = [_copy(buffer, made) for buffer in buffers.buffers]
-        digest = packing.digest(packed)
-        self._keep(Known(state, memory, packed, digest))
-        return packed, digest
+        made_known = Known(state, memory, packed, packing.digest(packed))
+        if plain or self._is_still(function, what, made_known):
+            self._keep(made_known)
+        return packed, made_known.digest
+
+    def _state(self, function: Callable[..., Any], what: str, buffers: OutOfBand) -> bytes:
+        try:
+            return self._states.of(function, buffers)
+        except Exception as error:
+            raise CannotPickle(error, what) from error
+
+    def _is_still(self, function: Callable[..., Any], what: str, known: Known) -> bool:
+        """Whether nobody has changed it while it was packed."""
+        buffers = OutOfBand()
+        return known.is_still(self._state(function, what, buffers), buffers.buffers)
 
     def _keep(self, new: Known) -> None:
         """The oldest ones go."""

@@ -179,7 +179,7 @@ def test_one_that_changes_all_the_time_is_not_looked_at_for_long() -> None:
     for number in range(1000):
         data[0] = number
         assert returned(known.pack(function, "f", False)[0]) == [number]
-    assert 5 < len(asked) < 100
+    assert 5 < len(asked) < 200
     known.pack(of(0), "g", False)
     assert asked[-1] == 999  # another one is
     for _ in range(functions.LONGEST_REST + 2):
@@ -208,6 +208,23 @@ def test_what_cannot_be_sent_says_so_each_time() -> None:
             known.pack(function, "f", False)
     data[0] = 1
     assert returned(known.pack(function, "f", False)[0]) == [1]
+
+
+def test_one_that_changes_while_it_is_packed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or what it was not would be taken for what it was."""
+    data = [0]
+    function, known = of(data), Functions()
+    packed_once = functions.packed_once
+
+    def change(*args: Any) -> Any:
+        data[0] = 1
+        return packed_once(*args)
+
+    monkeypatch.setattr(functions, "packed_once", change)
+    assert returned(known.pack(function, "f", False)[0]) == [1]
+    monkeypatch.setattr(functions, "packed_once", packed_once)
+    data[0] = 0
+    assert returned(known.pack(function, "f", False)[0]) == [0]
 
 
 def test_threads_ask_at_the_same_time() -> None:
