@@ -304,7 +304,7 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
 _MAIN_GLOBALS = _MainGlobals()
 
 REDUCED: Mapping[type, Any] = ByValuePickler.dispatch_table.maps[0]
-"""Types of which cloudpickle knows better than the pickler how to reduce them; users may add one."""
+"""Types that cloudpickle knows better than the pickler how to reduce; users may add some."""
 
 
 NO_FILE = "<dynamic-code>"

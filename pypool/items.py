@@ -75,9 +75,12 @@ class ItemPickler:
         pieces.clear()
         try:
             self._pickler.dump(item)
-        except Exception:
+        except pickling.NOT_PLAIN:
             self._pickler = self._new()
             return b""
+        except BaseException:
+            self._pickler = self._new()
+            raise
         self._pickler.clear_memo()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -196,7 +199,11 @@ def pack_plain(items: Collection[Any]) -> list[bytes] | None:
     """Packs the items if all of them are light and of importable types; else None."""
     packed: list[bytes | Packed] = []
     marks = pickling.marks()
-    if _pack_plain(iter(items), packed, True, marks) is not None:
+    try:
+        left = _pack_plain(iter(items), packed, True, marks)
+    except CannotPickle:  # each by itself will say so
+        return None
+    if left is not None:
         return None
     plain: list[bytes] = packed  # type: ignore[assignment]  # nothing of them is out of band
     return None if pickling.contains(b"".join(plain), marks) else plain
@@ -225,8 +232,10 @@ def _pack_plain(
             return _Left(item, None)
         try:
             data = pickle.dumps(item, 5, buffer_callback=buffers)
-        except Exception:  # by value it may work
+        except pickling.NOT_PLAIN:  # by value it may work
             return _Left(item, None)
+        except Exception as error:
+            raise CannotPickle(error, f"item {len(packed)}") from error
         if len(data) >= HEAVY or buffers.buffers:
             return _Left(item, None if pickling.contains(data, marks) else buffers.packed(data))
         if not packed and pickling.contains(data, marks):

@@ -50,11 +50,16 @@ def _dumps(obj: Any, buffers: OutOfBand | None) -> bytes:
     return plain(obj, buffers) or _dumps_by_value(obj, buffers)
 
 
+NOT_PLAIN = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
+"""What the pickler raises about objects that it does not know, as cloudpickle may. Anything else
+comes from somebody's own code, maybe from a signal handler: nobody else would hear of it."""
+
+
 def plain(obj: Any, buffers: OutOfBand | None) -> bytes:
     """What the C pickler makes of it; nothing if that is not what a worker can load."""
     try:
         data = pickle.dumps(obj, 5, buffer_callback=buffers)
-    except Exception:
+    except NOT_PLAIN:
         data = b""
     if data and not contains(data, marks()):
         return data

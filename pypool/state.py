@@ -15,7 +15,7 @@ import types
 from itertools import count
 from weakref import WeakKeyDictionary
 
-from pypool.pickling import contains, marks
+from pypool.pickling import NOT_PLAIN, contains, marks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,10 +47,6 @@ class _Untold(Exception):
     """It is made of something of which this module does not know what would be pickled."""
 
 
-_UNTOLD = (_Untold, pickle.PicklingError, TypeError, AttributeError, RecursionError)
-"""What it is told by, or by the pickler of what does not pickle."""
-
-
 class States:
     """Writes states, which are comparable with each other as long as this object lives."""
 
@@ -79,7 +75,7 @@ class States:
                 writer.reduced = by_value.REDUCED
                 writer.dump(function)
                 state = file.getvalue()
-        except _UNTOLD:  # to pickle it by value will say what is wrong, or will work
+        except (_Untold, *NOT_PLAIN):  # to pickle it by value will say what is wrong, or will work
             return b""
         if contains(state, modules):
             return b""  # something was written by its name, and may have changed

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pypool import definitions, packing, pickling
-from pypool.items import ItemPickler, pack_items
+from pypool.items import ItemPickler, pack_items, pack_plain
 from pypool.packing import HEAVY, Packed
 
 PROGRAM = """
@@ -280,3 +280,21 @@ def test_numpy_may_just_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """By another thread: it has nothing in it yet."""
     monkeypatch.setitem(sys.modules, "numpy", types.ModuleType("numpy"))
     assert pack_items([{1}, {2}])[0] == [pickle.dumps({1}, 5), pickle.dumps({2}, 5)]
+
+
+class Raising:
+    """Its own code raises what no pickler does."""
+
+    def __reduce__(self) -> Any:
+        raise LookupError("of its own")
+
+
+def test_what_an_item_raises_is_told_as_such() -> None:
+    """By which item; of several that may be packed together nothing is said yet."""
+    with pytest.raises(pickling.CannotPickle) as caught:
+        pack_items([{1}, Raising()])
+    assert isinstance(caught.value.error, LookupError)
+    assert "item 1" in "".join(caught.value.error.__notes__)
+    assert pack_plain([{1}, Raising()]) is None
+    with pytest.raises(LookupError, match="of its own"):
+        ItemPickler().pack(Raising())

@@ -698,3 +698,17 @@ def test_an_error_keeps_what_it_has_in_slots() -> None:
     assert isinstance(error, Slots)
     assert error.code == 5
     assert str(error) == "code 5"
+
+
+def test_what_others_raise_is_no_reason_to_try_again() -> None:
+    """It may come from a signal handler: nobody else would hear of it."""
+    asked = []
+
+    class Interrupted:
+        def __reduce__(self) -> Any:
+            asked.append(1)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        pickling.dumps(Interrupted())
+    assert len(asked) == 1

@@ -96,13 +96,23 @@ class Functions:
         ------
         CannotPickle
         """
+        what = f"{name}, with the globals that it uses,"
+        try:
+            return self._pack(function, name, what, copies)
+        except CannotPickle:
+            raise
+        except Exception as error:
+            raise CannotPickle(error, what) from error
+
+    def _pack(
+        self, function: Callable[..., Any], name: str, what: str, copies: bool
+    ) -> tuple[bytes | Packed, bytes]:
         buffers = OutOfBand()
         plain = pickling.plain(function, buffers)
         if plain and not buffers.buffers and len(plain) <= SMALL:
             return plain, packing.digest(plain)
-        what = f"{name}, with the globals that it uses,"
         resting = self._rests(name)
-        state = b"" if resting else plain or self._state(function, what, buffers)
+        state = b"" if resting else plain or self._states.of(function, buffers)
         for known in self._known if state else ():
             if known.is_still(state, buffers.buffers):
                 self._resting.pop(name, None)
@@ -119,20 +129,14 @@ class Functions:
         packed = packed_once(function, what, plain, buffers, made)
         memory = [_copy(buffer, made) for buffer in buffers.buffers]
         made_known = Known(state, memory, packed, packing.digest(packed))
-        if plain or self._is_still(function, what, made_known):
+        if plain or self._is_still(function, made_known):
             self._keep(made_known)
         return packed, made_known.digest
 
-    def _state(self, function: Callable[..., Any], what: str, buffers: OutOfBand) -> bytes:
-        try:
-            return self._states.of(function, buffers)
-        except Exception as error:
-            raise CannotPickle(error, what) from error
-
-    def _is_still(self, function: Callable[..., Any], what: str, known: Known) -> bool:
+    def _is_still(self, function: Callable[..., Any], known: Known) -> bool:
         """Whether nobody has changed it while it was packed."""
         buffers = OutOfBand()
-        return known.is_still(self._state(function, what, buffers), buffers.buffers)
+        return known.is_still(self._states.of(function, buffers), buffers.buffers)
 
     def _keep(self, new: Known) -> None:
         """The oldest ones go."""
