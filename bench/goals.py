@@ -14,7 +14,7 @@ from bench.known import ARRAYS, FLOOR, LOCAL, OURS, SLURM, STANDARD
 from bench.table import markdown, number
 from bench.workloads.costs import Idle, IdleDriver, Imports
 from bench.workloads.counts import Commands, Files
-from bench.workloads.data import Items, Returned, Taken
+from bench.workloads.data import Images, Items, Returned, Taken
 from bench.workloads.maps import (
     Again,
     Cold,
@@ -211,6 +211,10 @@ def locally() -> Iterable[Goal]:
     yield Goal(f"10,000 no-ops one by one, local, over `{STANDARD}`", found, "at most", 1.1)
     found = against(STANDARD, LOCAL, Items(3000).label, "arrays of ten floats")
     yield Goal(f"3,000 small arrays, local, over `{STANDARD}`", found, "at most", 1.1)
+    for kibibytes in (4, 32):
+        label = Images(kibibytes).label
+        found = against(STANDARD, LOCAL, label, "warm map")
+        yield Goal(f"{label}, local, over `{STANDARD}`", found, "at most", 1.1)
     for kind in (Lognormal, Last, Sorted, Heavy):
         label = kind(5).label
         found = against(STANDARD, LOCAL, label, FCFS)

@@ -63,6 +63,12 @@ def touch_array(array: Any) -> float:
     return float(array[:: PAGE // array.itemsize].sum())
 
 
+def develop(image: Any) -> Any:
+    """Takes a millisecond, and returns as much as it was given."""
+    busy(0.001)
+    return image + 1
+
+
 def parent(_: object) -> tuple[str, int]:
     """Who started this worker, an agent in pypool."""
     return os.uname().nodename, os.getppid()
@@ -73,7 +79,7 @@ def class_of(item: object) -> tuple[str, str]:
     return type(item).__module__, type(item).__name__
 
 
-_ALL = (no_op, sleep, busy, settle, return_array, touch_array, parent, class_of)
+_ALL = (no_op, sleep, busy, settle, return_array, touch_array, develop, parent, class_of)
 TASKS: dict[str, Callable[[Any], Any]] = {task.__name__: task for task in _ALL}
 
 

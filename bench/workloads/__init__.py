@@ -6,7 +6,7 @@ from bench.options import number
 from bench.workloads.base import Choice, Workload
 from bench.workloads.costs import Idle, IdleDriver, Imports
 from bench.workloads.counts import Calls, Commands, Files
-from bench.workloads.data import Items, Returned, Taken
+from bench.workloads.data import Images, Items, Returned, Taken
 from bench.workloads.maps import (
     Again,
     Cold,
@@ -32,6 +32,7 @@ WORKLOADS: dict[str, type[Workload]] = {
     "uneven-heavy": Heavy,
     "short": Short,
     "items": Items,
+    "images": Images,
     "returned": Returned,
     "taken": Taken,
     "many": Many,

@@ -59,6 +59,30 @@ class Taken(Returned):
         return f"{counted(self.number)} arrays of 4 MiB taken"
 
 
+class Images(Workload):
+    """1,000 arrays of so many KiB, each taken, computed with for 1 ms and returned."""
+
+    choice = Choice("KiB of an array")
+    defaults = (4, 32)
+    measures = (Measure("warm map", "s"),)
+
+    @property
+    def label(self) -> str:
+        return f"1,000 arrays of {self.number:g} KiB taken and returned"
+
+    @property
+    def tasks(self) -> int:
+        return 1000
+
+    def measure(self, seat: Seat) -> dict[str, float]:
+        with seat.open() as turn:
+            turn.start()
+            turn.warm_up()
+            answer = turn.map("develop", "arrays", self.tasks, int(self.number) << 10)
+            turn.stop()
+        return {"warm map": answer["seconds"][0]}
+
+
 class Items(Workload):
     """So many small items, taken and returned: a list of numbers, texts, tuples, arrays, instances
     of the script's own class, which workers cannot import.
