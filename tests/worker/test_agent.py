@@ -405,13 +405,13 @@ def test_a_damaged_batch_is_given_back_with_a_reason(play: Play) -> None:
 def test_a_damaged_item_alone_is_given_back(play: Play) -> None:
     """Each item has a checksum of its own."""
     player = play()
-    number = player.write(jobs.double, [["a"], ["b"], ["c"], ["d"]])
+    number = player.write(jobs.double, [[each, []] for each in "abcd"])
     path = Path(player.run.path) / names.batches(1)
     path.write_bytes(path.read_bytes()[:-3])
     player.share(number, 0, 3)
     player.share(number, 3, 4)
     player.until(player.returned)
-    assert player.values(number, 3) == [["a", "a"], ["b", "b"], ["c", "c"]]
+    assert player.values(number, 3) == [[each, [], each, []] for each in "abc"]
     assert player.returned() == [(number, 3)]
 
 
