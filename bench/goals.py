@@ -233,20 +233,19 @@ GOALS = tuple(measured())
 
 
 def table(runs: Sequence[Figures], goals: Sequence[Goal] = GOALS) -> str:
-    """A row for each goal, of the newest run that has its figures."""
+    """A row for each goal, of the run with most rounds of its figures, the newest of these."""
     newest = sorted(runs, key=lambda figures: figures.about.get("date", ""), reverse=True)
     return markdown([list(HEADS), *(row_of(goal, newest) for goal in goals)])
 
 
 def row_of(goal: Goal, newest: Sequence[Figures]) -> list[str]:
-    for figures in newest:
-        values = found(goal, figures)
-        if values:
-            own = [number(value) for value in spread_of(values)]
-            when = figures.about.get("date", "")
-            rounds = str(len(values))
-            return [goal.what, goal.said(), *own, rounds, when, reached(goal, figures)]
-    return [goal.what, goal.said(), "not measured", "", "", "", "", ""]
+    best = max(newest, key=lambda figures: len(found(goal, figures)), default=None)
+    values = [] if best is None else found(goal, best)
+    if best is None or not values:
+        return [goal.what, goal.said(), "not measured", "", "", "", "", ""]
+    own = [number(value) for value in spread_of(values)]
+    when = best.about.get("date", "")
+    return [goal.what, goal.said(), *own, str(len(values)), when, reached(goal, best)]
 
 
 def found(goal: Goal, figures: Figures) -> list[float]:

@@ -16,9 +16,9 @@ PAGE = ROOT / "docs" / "explanation" / "performance.md"
 BEGIN = "<!-- figures: written by python -m bench report -->\n"
 END = "<!-- end of figures -->\n"
 ABOUT_GOALS = """\
-What pypool is to reach on this machine, and the newest figures of it: the median of all rounds
-counts. Ratios are of turns in the same round. [Scale](scale.md) has the goals for thousands of
-agents."""
+What pypool is to reach on this machine, and what it has reached in the run with most rounds, the
+newest of these: the median of all rounds counts. Ratios are of turns in the same round.
+[Scale](scale.md) has the goals for thousands of agents."""
 
 
 def write(files: Sequence[Path], page: Path = PAGE) -> None:

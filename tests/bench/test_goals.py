@@ -94,6 +94,17 @@ def test_newest_figures_count() -> None:
     assert row(goal, *runs)[2:] == ["2", "2", "2", "1", "2026-01-02", "yes"]
 
 
+def test_the_run_with_most_rounds_counts() -> None:
+    """One round of a later one says less."""
+    goal = Goal("it", seen("slurm", "w", "m"), "below", 3)
+    runs = [
+        figures("2026-01-01", series("pypool", 1.0, 1.0, 1.0)),
+        figures("2026-01-02", series("pypool", 2.0, 2.0, 2.0)),
+        figures("2026-01-03", series("pypool", 5.0, None, None)),
+    ]
+    assert row(goal, *runs)[2:] == ["2", "2", "2", "3", "2026-01-02", "yes"]
+
+
 def test_what_was_not_measured_says_so() -> None:
     """It is no success."""
     goal = Goal("it", seen("slurm", "w", "m"), "below", 3)
