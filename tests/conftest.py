@@ -5,6 +5,7 @@ user is still queued 15 seconds after it. At the end of the session no worker pr
 be left.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from pool.queues import await_empty_queue, jobs_in_queue, schedulers_of
 
 WORKERS_END_WITHIN = 5.0  # seconds
+JOBS_END_WITHIN = 15.0
 WORKER = re.compile(r"pypool[/.]worker")
 SESSION = "PYPOOL_TEST_SESSION"
 os.environ[SESSION] = uuid.uuid4().hex  # every agent and worker inherits it
@@ -57,7 +59,14 @@ def shared_home() -> Iterator[Path]:
     """A directory in the user's home, which every node sees (a node's /tmp is often its own)."""
     directory = Path(tempfile.mkdtemp(prefix="pypool-test-", dir=Path.home()))
     yield directory
-    shutil.rmtree(directory)
+    deadline = time.monotonic() + JOBS_END_WITHIN
+    while True:
+        try:
+            return shutil.rmtree(directory)
+        except OSError as error:  # a job that has just been cancelled may still make its log
+            if error.errno != errno.ENOTEMPTY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 # ---- processes
